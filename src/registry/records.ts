@@ -1,0 +1,117 @@
+import type { Stage } from '../events.js'
+
+/** An immutable system disk. `layerId` is set once it is `active`. */
+export interface ImageRecord {
+  readonly id: string
+  readonly name: string
+  readonly status: 'queued' | 'saving' | 'active' | 'killed'
+  readonly osType: 'linux' | 'windows' | 'other'
+  readonly osVersion: string
+  readonly sizeBytes: number
+  readonly layerId: string | undefined
+  readonly sha256: string | undefined
+  readonly createdMs: number
+}
+
+/** A set of clusters over a parent; `id` names its directory. */
+export interface LayerRecord {
+  readonly id: string
+  readonly parentId: string | undefined
+  readonly sizeBytes: number
+  readonly isImmutable: boolean
+  readonly createdMs: number
+}
+
+/** A disk a server uses. */
+export interface VolumeRecord {
+  readonly id: string
+  readonly name: string
+  readonly layerId: string
+  readonly naa: string
+  readonly sizeBytes: number
+  readonly imageId: string | undefined
+  readonly createdMs: number
+}
+
+/** A NIC; position 0 is the one firmware boots from. */
+export interface NicRecord {
+  readonly mac: string
+  readonly machineId: string
+  readonly position: number
+  readonly ip: string | undefined
+}
+
+/** A physical (or rig) box with its NICs in order of position. */
+export interface MachineRecord {
+  readonly id: string
+  readonly name: string
+  readonly firmware: 'bios' | 'uefi'
+  readonly bmcUrl: string | undefined
+  readonly bmcCredentialsFile: string | undefined
+  readonly nics: readonly NicRecord[]
+  readonly createdMs: number
+}
+
+/** What a user created: a machine with a system volume cloned from an image. */
+export interface ServerRecord {
+  readonly id: string
+  readonly name: string
+  readonly machineId: string
+  readonly imageId: string
+  readonly volumeId: string
+  readonly status: 'BUILD' | 'ACTIVE' | 'SHUTOFF' | 'REBOOT' | 'ERROR'
+  readonly instanceId: string
+  readonly bootIntent: 'server' | 'local'
+  readonly iqn: string
+  readonly initiatorIqn: string
+  readonly chapUser: string
+  readonly chapSecret: string
+  readonly bootToken: string
+  readonly addressing: 'dhcp' | 'static'
+  readonly sshKeys: readonly string[]
+  readonly userData: Buffer | undefined
+  readonly cloneMs: number
+  readonly createdMs: number
+}
+
+/** A DHCP lease; a machine's fixed address has one too once it was given. */
+export interface LeaseRecord {
+  readonly ip: string
+  readonly mac: string
+  readonly clientId: string | undefined
+  readonly expiresMs: number
+}
+
+/** One power-on (or reboot) of a server. */
+export interface BootRecord {
+  readonly id: string
+  readonly serverId: string
+  readonly startedMs: number
+}
+
+/** Something that happened; `seq` grows by time. */
+export interface EventRecord {
+  readonly seq: number
+  readonly atMs: number
+  readonly kind: string
+  readonly message: string
+  readonly stage: Stage | undefined
+  readonly machineId: string | undefined
+  readonly serverId: string | undefined
+  readonly bootId: string | undefined
+  readonly mac: string | undefined
+  readonly ip: string | undefined
+  readonly iqn: string | undefined
+}
+
+/** Long work. A job found RUNNING at start-up died with its daemon: it is marked FAIL. */
+export interface JobRecord {
+  readonly id: string
+  readonly kind: string
+  readonly status: 'RUNNING' | 'SUCCESS' | 'FAIL'
+  readonly subject: string | undefined
+  readonly progress: number
+  readonly message: string
+  readonly createdMs: number
+  readonly endedMs: number | undefined
+}

@@ -1,0 +1,23 @@
+import type { BlockDevice } from './block-device.js'
+
+/** One LUN of a target. */
+export interface LunSpec {
+  /** 0 system disk, 1 seed disk, 2.. data volumes. */
+  readonly lun: number
+  /** 16 hex digits: NAA identifier shown in VPD page 83h, stable for the life of the volume. */
+  readonly naa: string
+  /** Unit serial number (VPD page 80h). */
+  readonly serial: string
+  /** Called at the first login of a session that needs it; shared by sessions of one target. */
+  open(): Promise<BlockDevice>
+}
+
+/** What one server may log in to: one target, its own initiator, its own secret. */
+export interface TargetSpec {
+  readonly iqn: string
+  /** The only initiator name let in. */
+  readonly initiatorIqn: string
+  /** One-way CHAP; undefined means no authentication is asked for. */
+  readonly chap: { readonly user: string; readonly secret: string } | undefined
+  readonly luns: readonly LunSpec[]
+}
