@@ -7,7 +7,14 @@ export default defineConfig(
   { ignores: ['dist/'] },
   ...tseslint.configs.strictTypeChecked,
   ...tseslint.configs.stylisticTypeChecked,
-  { languageOptions: { parserOptions: { projectService: { allowDefaultProject: ['*.js', '.*.mjs'] }, tsconfigRootDir: import.meta.dirname } } },
+  {
+    languageOptions: {
+      parserOptions: {
+        projectService: { allowDefaultProject: ['*.js', '.*.mjs'] },
+        tsconfigRootDir: import.meta.dirname,
+      },
+    },
+  },
   {
     files: ['src/**/*.ts', 'plugins/**/*.ts'],
     rules: {
@@ -17,18 +24,28 @@ export default defineConfig(
       'max-params': ['error', 4],
       complexity: ['error', 10],
       'no-console': 'error',
-      'no-restricted-properties': ['error',
+      'no-restricted-properties': [
+        'error',
         { object: 'process', property: 'env', message: 'Only an entry file reads the environment.' },
         { object: 'process', property: 'exit', message: 'Only an entry file ends the process.' },
-        { object: 'Date', property: 'now', message: CLOCK }],
-      'no-restricted-syntax': ['error',
+        { object: 'Date', property: 'now', message: CLOCK },
+      ],
+      'no-restricted-syntax': [
+        'error',
         { selector: "NewExpression[callee.name='Date'][arguments.length=0]", message: CLOCK },
-        { selector: 'ExportDefaultDeclaration', message: 'Named exports only.' }],
-      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+        { selector: 'ExportDefaultDeclaration', message: 'Named exports only.' },
+      ],
+      '@typescript-eslint/switch-exhaustiveness-check': [
+        'error',
+        { considerDefaultExhaustiveForUnions: true },
+      ],
       '@typescript-eslint/explicit-module-boundary-types': 'error',
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
     },
   },
-  { files: ['src/ingotd.ts', 'src/targetd.ts', 'src/clock.ts', 'src/operator/cli/**'], rules: { 'no-restricted-properties': 'off', 'no-restricted-syntax': 'off', 'no-console': 'off' } },
+  {
+    files: ['src/ingotd.ts', 'src/targetd.ts', 'src/clock.ts', 'src/operator/cli/**'],
+    rules: { 'no-restricted-properties': 'off', 'no-restricted-syntax': 'off', 'no-console': 'off' },
+  },
 )
