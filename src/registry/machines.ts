@@ -1,0 +1,104 @@
+import type { Database, Statement } from 'better-sqlite3'
+import type { MachineRecord, NicRecord } from './records.js'
+import { refusing, refusingInUse } from './refusal.js'
+import { fromRow, type Row } from './row.js'
+
+type MachineRow = Omit<Row<MachineRecord>, 'nics'>
+
+const SELECT = `SELECT machines.id, machines.name, machines.firmware, machines.bmc_url AS bmcUrl,
+  machines.bmc_credentials_file AS bmcCredentialsFile, machines.created_ms AS createdMs FROM machines`
+const SELECT_NIC = 'SELECT mac, machine_id AS machineId, position, ip FROM nics'
+
+/** The machines table, with each machine's nics. */
+export class Machines {
+  readonly #db: Database
+  readonly #insert: Statement<[Omit<MachineRecord, 'nics'>]>
+  readonly #insertNic: Statement<[NicRecord]>
+  readonly #get: Statement<[string], MachineRow>
+  readonly #findByName: Statement<[string], MachineRow>
+  readonly #findByMac: Statement<[string], MachineRow>
+  readonly #findByIp: Statement<[string], MachineRow>
+  readonly #list: Statement<[], MachineRow>
+  readonly #nics: Statement<[string], Row<NicRecord>>
+  readonly #allNics: Statement<[], Row<NicRecord>>
+  readonly #delete: Statement<[string]>
+  readonly #dependants: Statement<[string], string>
+
+  constructor(db: Database) {
+    this.#db = db
+    this.#insert = db.prepare(`INSERT INTO machines
+      (id, name, firmware, bmc_url, bmc_credentials_file, created_ms)
+      VALUES (@id, @name, @firmware, @bmcUrl, @bmcCredentialsFile, @createdMs)`)
+    this.#insertNic = db.prepare(`INSERT INTO nics (mac, machine_id, position, ip)
+      VALUES (@mac, @machineId, @position, @ip)`)
+    this.#get = db.prepare(`${SELECT} WHERE id = ?`)
+    this.#findByName = db.prepare(`${SELECT} WHERE name = ?`)
+    this.#findByMac = db.prepare(`${SELECT} JOIN nics ON nics.machine_id = machines.id WHERE nics.mac = ?`)
+    this.#findByIp = db.prepare(`${SELECT} JOIN nics ON nics.machine_id = machines.id WHERE nics.ip = ?`)
+    this.#list = db.prepare(`${SELECT} ORDER BY name`)
+    this.#nics = db.prepare(`${SELECT_NIC} WHERE machine_id = ? ORDER BY position`)
+    this.#allNics = db.prepare(`${SELECT_NIC} ORDER BY machine_id, position`)
+    this.#delete = db.prepare('DELETE FROM machines WHERE id = ?')
+    this.#dependants = db
+      .prepare<[string], string>(`SELECT 'server ' || name FROM servers WHERE machine_id = ?`)
+      .pluck()
+  }
+
+  /**
+   * Adds the machine and its nics, or nothing.
+   * @throws DaemonError NAME_TAKEN, MAC_TAKEN, ADDRESS_TAKEN
+   */
+  insert(machine: MachineRecord): void {
+    const { nics, ...row } = machine
+    this.#db
+      .transaction(() => {
+        refusing(row, () => this.#insert.run(row))
+        for (const nic of nics) refusing(nic, () => this.#insertNic.run(nic))
+      })
+      .immediate()
+  }
+
+  get(id: string): MachineRecord | undefined {
+    return this.#withNics(this.#get.get(id))
+  }
+
+  /** By id first, else by name. */
+  find(idOrName: string): MachineRecord | undefined {
+    return this.get(idOrName) ?? this.#withNics(this.#findByName.get(idOrName))
+  }
+
+  /** The machine that has the NIC; `mac` as `parseMac` gives it. */
+  findByMac(mac: string): MachineRecord | undefined {
+    return this.#withNics(this.#findByMac.get(mac))
+  }
+
+  /** The machine whose fixed address this is. */
+  findByIp(ip: string): MachineRecord | undefined {
+    return this.#withNics(this.#findByIp.get(ip))
+  }
+
+  /** All, by name. */
+  list(): MachineRecord[] {
+    const machines = this.#list.all()
+    const nicsOf = new Map<string, Row<NicRecord>[]>(machines.map((machine) => [machine.id, []]))
+    for (const nic of this.#allNics.all()) nicsOf.get(nic.machineId)?.push(nic)
+    return machines.map((row) => toRecord(row, nicsOf.get(row.id) ?? []))
+  }
+
+  /**
+   * Whether there was one to delete; its nics go with it.
+   * @throws DaemonError IN_USE while a server runs on it
+   */
+  delete(id: string): boolean {
+    const dependants = (): string[] => this.#dependants.all(id)
+    return refusingInUse(`machine ${id}`, dependants, () => this.#delete.run(id).changes > 0)
+  }
+
+  #withNics(row: MachineRow | undefined): MachineRecord | undefined {
+    return row === undefined ? undefined : toRecord(row, this.#nics.all(row.id))
+  }
+}
+
+function toRecord(row: MachineRow, nics: readonly Row<NicRecord>[]): MachineRecord {
+  return fromRow<MachineRecord>({ ...row, nics: nics.map((nic) => fromRow<NicRecord>(nic)) })
+}
