@@ -1,0 +1,37 @@
+import { parseMac } from '../../wire/mac.js'
+import type { YamlMapping } from '../yaml.js'
+import type { NetworkLink, NetworkModel } from './network.js'
+
+/**
+ * A checked network as NoCloud's `network-config`, version 2 (the netplan schema), to be written as YAML.
+ * NICs are matched by MAC and never given `set-name`: renaming takes a NIC down, and the root disk with it.
+ */
+export function renderNetworkConfig(network: NetworkModel): YamlMapping {
+  const entries = network.links.map((link, index) => [`nic${index}`, ethernet(link, network.dns)] as const)
+  return { version: 2, ethernets: Object.fromEntries(entries) }
+}
+
+function ethernet(link: NetworkLink, dns: readonly string[]): YamlMapping {
+  return {
+    match: { macaddress: parseMac(link.mac) },
+    ...addressing(link),
+    ...(link.mtu === undefined ? {} : { mtu: link.mtu }),
+    ...(dns.length === 0 ? {} : { nameservers: { addresses: dns } }),
+    // `critical`: networkd keeps address and routes when it stops, so that the root disk outlives it.
+    // A machine without its root NIC does not boot; one with another cable unplugged must not wait for it.
+    ...(link.isRoot ? { critical: true, optional: false } : { optional: true }),
+  }
+}
+
+function addressing({ ipv4 }: NetworkLink): YamlMapping {
+  // The firmware asked by MAC; networkd would ask by DUID and might get another address than the one
+  // the root disk's session runs on.
+  if (ipv4.kind === 'dhcp') return { dhcp4: true, 'dhcp-identifier': 'mac' }
+  const { address, prefixLength, gateway } = ipv4
+  return {
+    dhcp4: false,
+    addresses: [`${address}/${prefixLength}`],
+    // `gateway4` is deprecated (netplan 0.103).
+    ...(gateway === undefined ? {} : { routes: [{ to: 'default', via: gateway }] }),
+  }
+}

@@ -1,0 +1,44 @@
+import { formatIpv4 } from '../../wire/ipv4.js'
+import { parseMac } from '../../wire/mac.js'
+import { maskOf, type NetworkLink, type NetworkModel } from './network.js'
+
+/** OpenStack's `network_data.json` (Nova spec metadata-service-network-info, Liberty). */
+export interface NetworkData {
+  readonly links: readonly Readonly<Record<string, unknown>>[]
+  readonly networks: readonly Readonly<Record<string, unknown>>[]
+  readonly services: readonly { readonly type: 'dns'; readonly address: string }[]
+}
+
+/**
+ * A checked network as OpenStack's document.
+ * Links carry no `name`: cloud-init would rename the NIC to it, under the root disk.
+ */
+export function renderNetworkData(network: NetworkModel): NetworkData {
+  return {
+    links: network.links.map((link, index) => ({
+      id: linkId(index),
+      type: 'phy',
+      ethernet_mac_address: parseMac(link.mac),
+      ...(link.mtu === undefined ? {} : { mtu: link.mtu }),
+    })),
+    networks: network.links.map((link, index) => ({
+      id: `network${index}`,
+      network_id: `network${index}`,
+      link: linkId(index),
+      ...addressing(link),
+    })),
+    services: network.dns.map((address) => ({ type: 'dns', address })),
+  }
+}
+
+function linkId(index: number): string {
+  return `interface${index}`
+}
+
+function addressing({ ipv4 }: NetworkLink): Readonly<Record<string, unknown>> {
+  if (ipv4.kind === 'dhcp') return { type: 'ipv4_dhcp' }
+  const { address, prefixLength, gateway } = ipv4
+  const routes = gateway === undefined ? [] : [{ network: '0.0.0.0', netmask: '0.0.0.0', gateway }]
+  // The default route goes here and not in `gateway`: cloudbase-init knows only `routes`.
+  return { type: 'ipv4', ip_address: address, netmask: formatIpv4(maskOf(prefixLength)), routes }
+}

@@ -1,0 +1,48 @@
+import type { NetworkModel } from '../../../src/firstboot/network/network.js'
+import type { SeedInput } from '../../../src/firstboot/seed/seed-input.js'
+
+const RSA = `ssh-rsa ${'AAAAB3NzaC1yc2EAAAADAQABAAABgQC7'.repeat(4)}== admin@example`
+const ED25519 = `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIkz1vXbO3y1m0sQ8u5kC2bq9m4vT6WnqYg0Zf7dLhXe Zoë "the 😀" \\ops`
+
+/** The root NIC with a fixed address, beside a second NIC that asks. */
+export const STATIC_NETWORK: NetworkModel = {
+  links: [
+    {
+      kind: 'nic',
+      mac: '52:54:00:12:34:56',
+      isRoot: true,
+      mtu: 8888,
+      ipv4: { kind: 'static', address: '198.18.0.10', prefixLength: 24, gateway: '198.18.0.1' },
+    },
+    { kind: 'nic', mac: '52-54-00-AB-CD-EF', isRoot: false, ipv4: { kind: 'dhcp' } },
+  ],
+  dns: ['198.18.0.53', '198.18.0.54'],
+}
+
+/** One NIC that asks: what most servers have. */
+export const DHCP_NETWORK: NetworkModel = {
+  links: [{ kind: 'nic', mac: '52:54:00:12:34:56', isRoot: true, ipv4: { kind: 'dhcp' } }],
+  dns: [],
+}
+
+/** A seed that uses every field. */
+export const FULL_SEED: SeedInput = {
+  serverId: '5f0c3c1e-3f6a-4b1c-9a55-0a7d2d3e4f01',
+  instanceId: 'i-20261123-0001',
+  hostname: 'web-1.lab.example',
+  sshKeys: [RSA, ED25519],
+  userData: Buffer.from('#!/bin/sh\necho "héllo" > /root/hello\r\n'),
+  network: STATIC_NETWORK,
+  phoneHomeUrl: 'http://198.18.0.1:8080/phone-home/3b1f?x=1&y=a:b#c',
+  availabilityZone: 'az-1',
+}
+
+/** A seed with nothing that may be left out. */
+export const SMALL_SEED: SeedInput = {
+  serverId: 's1',
+  instanceId: 'i1',
+  hostname: '007',
+  sshKeys: [],
+  network: DHCP_NETWORK,
+  phoneHomeUrl: 'http://198.18.0.1/ready',
+}
