@@ -16,7 +16,7 @@ import { fill, IMAGE, SERVER } from './sample-records.js'
 
 const FIXTURES = join(import.meta.dirname, '../../fixtures/registry')
 
-void t.test('a new file gets the newest schema, WAL, foreign keys and full sync', (t) => {
+void t.test('a new file gets the newest schema, WAL and foreign keys', (t) => {
   const path = join(t.testdir(), 'registry.sqlite')
   const registry = openRegistry(path)
   t.teardown(() => {

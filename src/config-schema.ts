@@ -1,0 +1,141 @@
+import { parseIpv4, parseSubnet } from './wire/ipv4.js'
+
+/** What one value must be; `read` gives undefined for anything else. */
+export interface Rule<T> {
+  /** Completes "expected ...". */
+  readonly expected: string
+  read(value: unknown): T | undefined
+}
+
+/** One key of the file: its rule, and what holds when it is absent. */
+export interface Key<T> {
+  readonly rule: Rule<T>
+  readonly fallback: T
+}
+
+const GIB = 2 ** 30
+const DAY_SECONDS = 86_400
+/** sun_path of Linux is 108 bytes with its NUL (unix(7)). */
+export const SOCKET_PATH_MAX_BYTES = 107
+
+const flag: Rule<boolean> = {
+  expected: 'true or false',
+  read: (value) => (typeof value === 'boolean' ? value : undefined),
+}
+
+const directory = text('an absolute path', (path) => path.startsWith('/') && !path.includes('\0'))
+
+const socketPath = text(
+  `an absolute path of at most ${SOCKET_PATH_MAX_BYTES} bytes`,
+  (path) => path.startsWith('/') && !path.includes('\0') && Buffer.byteLength(path) <= SOCKET_PATH_MAX_BYTES,
+)
+
+/** A host's own address: not 0.0.0.0/8, not multicast and above. */
+const address = text('the IPv4 address of a host, such as 198.18.0.1', (value) => {
+  const number = parseIpv4(value)
+  return number !== undefined && number >= 0x01000000 && number < 0xe0000000
+})
+
+const cidr = text('an IPv4 subnet without host bits, /8../30, such as 198.18.0.0/24', (value) => {
+  const prefixLength = parseSubnet(value)?.prefixLength
+  return prefixLength !== undefined && prefixLength >= 8 && prefixLength <= 30
+})
+
+const group = text('the name of a group', (value) => /^[a-z_][a-z0-9_-]{0,31}$/.test(value))
+
+/** 0 is any free port: for tests. */
+const port = integer(0, 65_535)
+
+/** Every key that the file may have, by section; the section '' is the top of the file. */
+export const SCHEMA = {
+  '': {
+    state_dir: key(directory, '/var/lib/ingot'),
+    run_dir: key(directory, '/run/ingot'),
+    log_level: key(oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), 'info'),
+    unknown_machines: key(oneOf('ignore', 'address'), 'ignore'),
+  },
+  api: {
+    socket: optional(socketPath),
+    group: optional(group),
+  },
+  boot: {
+    enabled: key(flag, true),
+    address: optional(address),
+    http_port: key(port, 8080),
+    dhcp: key(flag, true),
+    dhcp_port: key(port, 67),
+    tftp: key(flag, true),
+    tftp_port: key(port, 69),
+    loader_dirs: key(listOf(directory), ['/usr/lib/ipxe']),
+  },
+  subnet: {
+    cidr: optional(cidr),
+    router: optional(address),
+    dns: key(listOf(address), []),
+    pool_first: optional(address),
+    pool_last: optional(address),
+    lease_seconds: key(integer(60, 30 * DAY_SECONDS), 3600),
+    authoritative: key(flag, true),
+  },
+  target: {
+    address: optional(address),
+    port: key(port, 3260),
+    control_socket: optional(socketPath),
+    managed: key(flag, true),
+  },
+  image: {
+    max_size_bytes: key(integer(1, 1024 * 1024 * GIB), 1024 * GIB),
+    convert_timeout_seconds: key(integer(1, DAY_SECONDS), 1800),
+    convert_memory_bytes: key(integer(GIB / 16, 1024 * GIB), GIB),
+  },
+}
+
+/** The name of a section, '' for the top of the file. */
+export type SectionName = keyof typeof SCHEMA
+
+type KeyValue<K> = K extends Key<infer T> ? T : never
+
+/** The file's values by the file's own names, defaults filled in. */
+export type Values = {
+  readonly [S in SectionName]: {
+    readonly [K in keyof (typeof SCHEMA)[S]]: KeyValue<(typeof SCHEMA)[S][K]>
+  }
+}
+
+function key<T>(rule: Rule<T>, fallback: NoInfer<T>): Key<T> {
+  return { rule, fallback }
+}
+
+function optional<T>(rule: Rule<T>): Key<T | undefined> {
+  return { rule, fallback: undefined }
+}
+
+function text(expected: string, isValid: (value: string) => boolean): Rule<string> {
+  return { expected, read: (value) => (typeof value === 'string' && isValid(value) ? value : undefined) }
+}
+
+function integer(min: number, max: number): Rule<number> {
+  const isValid = (value: unknown): value is number => Number.isSafeInteger(value) // narrows
+  return {
+    expected: `an integer ${min}..${max}`,
+    read: (value) => (isValid(value) && value >= min && value <= max ? value : undefined),
+  }
+}
+
+function oneOf<const T extends string>(...words: T[]): Rule<T> {
+  return {
+    expected: `one of ${words.map((word) => `"${word}"`).join(', ')}`,
+    read: (value) => words.find((word) => word === value),
+  }
+}
+
+function listOf<T>(rule: Rule<T>): Rule<readonly T[]> {
+  return {
+    expected: `an array, each of it ${rule.expected}`,
+    read(value) {
+      if (!Array.isArray(value)) return undefined
+      const read = value.map((item: unknown) => rule.read(item)).filter((item) => item !== undefined)
+      return read.length === value.length ? read : undefined
+    },
+  }
+}

@@ -1,0 +1,255 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parse, TomlError } from 'smol-toml'
+import { crossChecks, type Problem } from './config-checks.js'
+import { SCHEMA, type Key, type SectionName, type Values } from './config-schema.js'
+import { DaemonError } from './errors.js'
+
+/** Whose socket the API is; `group` may use it too. */
+export interface ApiConfig {
+  readonly socket: string
+  readonly group: string | undefined
+}
+
+/** What machines boot from; `address` is ours, as machines reach it. Port 0 is any free one. */
+export interface BootConfig {
+  readonly address: string
+  readonly httpPort: number
+  readonly loaderDirs: readonly string[]
+  readonly isTftpEnabled: boolean
+  readonly tftpPort: number
+  readonly dhcpPort: number
+}
+
+/** The segment that DHCP serves; the pool is for machines without a fixed address. */
+export interface SubnetConfig {
+  readonly cidr: string
+  readonly router: string | undefined
+  readonly dns: readonly string[]
+  readonly pool: { readonly first: string; readonly last: string } | undefined
+  readonly leaseSeconds: number
+  readonly isAuthoritative: boolean
+}
+
+/** The portal, and whether `ingotd` starts an `ingot-targetd` itself. */
+export interface TargetConfig {
+  readonly address: string
+  readonly port: number
+  readonly controlSocket: string
+  readonly isManaged: boolean
+}
+
+/** Limits of the import of images. */
+export interface ImageConfig {
+  readonly maxSizeBytes: number
+  readonly convertTimeoutSeconds: number
+  readonly convertMemoryBytes: number
+}
+
+/** The whole configuration: checked, complete, frozen. */
+export interface Config {
+  readonly stateDir: string
+  readonly runDir: string
+  readonly logLevel: Values['']['log_level']
+  readonly unknownMachines: Values['']['unknown_machines']
+  readonly api: ApiConfig
+  /** Absent when machines are booted by somebody else. */
+  readonly boot: BootConfig | undefined
+  /** Absent when DHCP is somebody else's. */
+  readonly subnet: SubnetConfig | undefined
+  readonly target: TargetConfig
+  readonly image: ImageConfig
+}
+
+/**
+ * Reads and checks a configuration file.
+ * @throws DaemonError CONFIG_INVALID, one line for each problem
+ */
+export function loadConfig(path: string): Config {
+  let text: string
+  try {
+    text = readFileSync(path, 'utf8')
+  } catch (err) {
+    const reason = err instanceof Error ? err.message : String(err)
+    throw new DaemonError('CONFIG_INVALID', `${path}: expected a readable file, got ${reason}`, {
+      cause: err,
+    })
+  }
+  return parseConfig(text, path)
+}
+
+/**
+ * Checks a configuration (TOML) and fills in the defaults.
+ * @param file its name in messages
+ * @throws DaemonError CONFIG_INVALID with every problem, each a line `FILE:LINE: path: expected rule, got value`
+ */
+export function parseConfig(text: string, file: string): Config {
+  const table = parseToml(text, file)
+  const { values, problems } = readValues(table)
+  problems.push(...crossChecks(values, new Set(problems.map(({ path }) => path))))
+  if (problems.length === 0) return deepFreeze(toConfig(values))
+  const lineOf = lineLocator(text)
+  const lines = problems.map(({ path, expected, got }) => {
+    return { line: lineOf(path), text: `${path}: expected ${expected}, got ${got}` }
+  })
+  lines.sort((a, b) => a.line - b.line)
+  throw new DaemonError('CONFIG_INVALID', lines.map((one) => `${file}:${one.line}: ${one.text}`).join('\n'))
+}
+
+function parseToml(text: string, file: string): Record<string, unknown> {
+  try {
+    return parse(text, { unsafeKeyBehaviour: 'throw' })
+  } catch (err) {
+    if (!(err instanceof TomlError)) throw err
+    const reason = err.message.split('\n')[0]?.replace('Invalid TOML document: ', '') ?? ''
+    throw new DaemonError('CONFIG_INVALID', `${file}:${err.line}: expected TOML, got: ${reason}`, {
+      cause: err,
+    })
+  }
+}
+
+function readValues(table: Record<string, unknown>): { values: Values; problems: Problem[] } {
+  const problems: Problem[] = []
+  const sections = Object.keys(SCHEMA) as SectionName[] // its own keys
+  const values = sections.map((name) => {
+    const section = name === '' ? withoutSections(table) : sectionOf(table, name, problems)
+    return [name, readSection(section, name, problems)]
+  })
+  return { values: Object.fromEntries(values) as Values, problems } // by the keys and rules of SCHEMA
+}
+
+function withoutSections(table: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(table).filter(([name]) => name === '' || !Object.hasOwn(SCHEMA, name)),
+  )
+}
+
+function sectionOf(
+  table: Record<string, unknown>,
+  name: string,
+  problems: Problem[],
+): Record<string, unknown> {
+  const section = Object.hasOwn(table, name) ? table[name] : {}
+  if (isTable(section)) return section
+  problems.push({ path: name, expected: `a table [${name}]`, got: shown(section) })
+  return {}
+}
+
+function readSection(
+  section: Record<string, unknown>,
+  name: SectionName,
+  problems: Problem[],
+): Record<string, unknown> {
+  const keys: Readonly<Record<string, Key<unknown>>> = SCHEMA[name]
+  const path = (key: string): string => (name === '' ? key : `${name}.${key}`)
+  for (const key of Object.keys(section)) {
+    if (Object.hasOwn(keys, key)) continue
+    const known = [
+      ...Object.keys(keys),
+      ...(name === '' ? Object.keys(SCHEMA).filter((one) => one !== '') : []),
+    ]
+    problems.push({ path: path(key), expected: `one of the keys ${known.join(', ')}`, got: shown(key) })
+  }
+  const values = Object.entries(keys).map(([key, { rule, fallback }]) => {
+    if (!Object.hasOwn(section, key)) return [key, fallback]
+    const value = rule.read(section[key])
+    if (value === undefined)
+      problems.push({ path: path(key), expected: rule.expected, got: shown(section[key]) })
+    return [key, value ?? fallback]
+  })
+  return Object.fromEntries(values) as Record<string, unknown>
+}
+
+/** Only after every check has passed: what is missing then is what may be. */
+function toConfig(values: Values): Config {
+  const { '': top, api, boot, target, image } = values
+  return {
+    stateDir: top.state_dir,
+    runDir: top.run_dir,
+    logLevel: top.log_level,
+    unknownMachines: top.unknown_machines,
+    api: { socket: api.socket ?? join(top.run_dir, 'api.sock'), group: api.group },
+    boot: bootConfig(values),
+    subnet: subnetConfig(values),
+    target: {
+      address: target.address ?? boot.address ?? '127.0.0.1',
+      port: target.port,
+      controlSocket: target.control_socket ?? join(top.run_dir, 'targetd.sock'),
+      isManaged: target.managed,
+    },
+    image: {
+      maxSizeBytes: image.max_size_bytes,
+      convertTimeoutSeconds: image.convert_timeout_seconds,
+      convertMemoryBytes: image.convert_memory_bytes,
+    },
+  }
+}
+
+function bootConfig({ boot }: Values): BootConfig | undefined {
+  if (!boot.enabled || boot.address === undefined) return undefined
+  return {
+    address: boot.address,
+    httpPort: boot.http_port,
+    loaderDirs: boot.loader_dirs,
+    isTftpEnabled: boot.tftp,
+    tftpPort: boot.tftp_port,
+    dhcpPort: boot.dhcp_port,
+  }
+}
+
+function subnetConfig({ boot, subnet }: Values): SubnetConfig | undefined {
+  if (!boot.enabled || !boot.dhcp || subnet.cidr === undefined) return undefined
+  const { pool_first: first, pool_last: last } = subnet
+  return {
+    cidr: subnet.cidr,
+    router: subnet.router,
+    dns: subnet.dns,
+    pool: first === undefined || last === undefined ? undefined : { first, last },
+    leaseSeconds: subnet.lease_seconds,
+    isAuthoritative: subnet.authoritative,
+  }
+}
+
+/** Where each key stands; a key inside an inline table is found at that table, a missing one at its section. */
+function lineLocator(text: string): (path: string) => number {
+  const lines = new Map<string, number>()
+  let table = ''
+  for (const [index, line] of text.split('\n').entries()) {
+    const header = /^\s*\[{1,2}\s*([^\][]+?)\s*\]/.exec(line)?.[1]
+    if (header !== undefined) table = unquoted(header)
+    const key = /^\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=/.exec(line)?.[1]
+    const path = key === undefined ? header && table : [table, unquoted(key)].filter(Boolean).join('.')
+    if (path !== undefined && !lines.has(path)) lines.set(path, index + 1)
+  }
+  return (path) => {
+    const parts = path.split('.')
+    for (let count = parts.length; count > 0; count--) {
+      const line = lines.get(parts.slice(0, count).join('.'))
+      if (line !== undefined) return line
+    }
+    return 1
+  }
+}
+
+function unquoted(key: string): string {
+  return key
+    .split('.')
+    .map((part) => part.trim().replace(/^(["'])(.*)\1$/, '$2'))
+    .join('.')
+}
+
+function isTable(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date)
+}
+
+function shown(value: unknown): string {
+  const text = typeof value === 'number' ? String(value) : JSON.stringify(value)
+  return text.length <= 80 ? text : `${text.slice(0, 77)}...`
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const part of Object.values(value)) {
+    if (typeof part === 'object' && part !== null) deepFreeze(part as object)
+  }
+  return Object.freeze(value)
+}
