@@ -1,0 +1,129 @@
+import { mkdir, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { systemCode } from '../../errors.js'
+import { CLUSTER_BYTES, clustersFor, type ClusterMap } from './cluster-map.js'
+import { nodeLayerFiles, settled, type LayerFiles } from './layer-files.js'
+import { encodeMapHeader, mapFileBytes, readMapHeader, readMapPages } from './map-file.js'
+
+/** Where layers are: `layersDir` on a disk, `runDir` on tmpfs (it holds the live maps). */
+export interface LayerDirs {
+  readonly layersDir: string
+  readonly runDir: string
+}
+
+/** One layer of a chain. */
+export interface LayerSpec {
+  readonly layerId: string
+  readonly sizeBytes: number
+}
+
+/** A layer whose files are open; closed by whoever opened it. */
+export interface OpenLayer extends LayerSpec {
+  readonly clusterCount: number
+  /** Descriptor of the data file. */
+  readonly dataFd: number
+  readonly map: ClusterMap
+}
+
+/** Path of a layer's file. */
+export function layerPath(
+  layersDir: string,
+  layerId: string,
+  file: 'data' | 'map' | 'manifest.json' | '',
+): string {
+  if (!/^[A-Za-z0-9][A-Za-z0-9_-]*$/.test(layerId)) throw new Error(`layer id ${layerId} is not a plain name`)
+  return join(layersDir, layerId, file)
+}
+
+/** Path of a layer's live map. */
+export function liveMapPath(runDir: string, layerId: string): string {
+  return join(runDir, `${layerId}.map`)
+}
+
+/**
+ * Makes an empty writable layer: two sparse files, 4 KiB written whatever the size.
+ * It appears whole or not at all, and survives power loss when done.
+ * The parent's id is the registry's business; the files do not name it.
+ */
+export async function createLayer(
+  dirs: Pick<LayerDirs, 'layersDir'>,
+  layer: LayerSpec,
+  files: LayerFiles = nodeLayerFiles,
+): Promise<void> {
+  const staging = await stageLayer(dirs.layersDir, layer, files)
+  await publishLayer(dirs.layersDir, layer.layerId, staging, files)
+}
+
+/** Makes the files of an empty layer under a name that nobody opens; gives the directory's path. */
+export async function stageLayer(layersDir: string, layer: LayerSpec, files: LayerFiles): Promise<string> {
+  const staging = join(layersDir, `.new-${layer.layerId}`)
+  await rm(staging, { recursive: true, force: true }) // a daemon died here
+  await mkdir(staging, { recursive: true, mode: 0o700 })
+  await makeFile(files, join(staging, 'data'), clustersFor(layer.sizeBytes) * CLUSTER_BYTES)
+  const header = encodeMapHeader({ sizeBytes: layer.sizeBytes, flags: 0, bootId: '' })
+  await makeFile(files, join(staging, 'map'), mapFileBytes(layer.sizeBytes), header)
+  await files.syncDirectory(staging)
+  return staging
+}
+
+/** Gives a staged layer its name. */
+export async function publishLayer(
+  layersDir: string,
+  layerId: string,
+  staging: string,
+  files: LayerFiles,
+): Promise<void> {
+  await rename(staging, layerPath(layersDir, layerId, ''))
+  await files.syncDirectory(layersDir)
+}
+
+/** Removes a layer and its live map; no error when it is gone already. Nothing may have it open or depend on it. */
+export async function deleteLayer(
+  dirs: LayerDirs,
+  layerId: string,
+  files: LayerFiles = nodeLayerFiles,
+): Promise<void> {
+  const doomed = join(dirs.layersDir, `.gone-${layerId}`)
+  await rm(doomed, { recursive: true, force: true })
+  await rename(layerPath(dirs.layersDir, layerId, ''), doomed).catch(ignoreMissing)
+  await rm(doomed, { recursive: true, force: true })
+  await files.remove(liveMapPath(dirs.runDir, layerId))
+}
+
+/** The map that a layer has on disk. */
+export async function readDiskMap(
+  layersDir: string,
+  layer: LayerSpec,
+  files: LayerFiles,
+): Promise<ClusterMap> {
+  const mapFd = await files.open(layerPath(layersDir, layer.layerId, 'map'), 'read')
+  try {
+    const { sizeBytes } = await readMapHeader(files, mapFd)
+    if (sizeBytes !== layer.sizeBytes) {
+      throw new Error(`layer ${layer.layerId} has ${sizeBytes} bytes, not ${layer.sizeBytes}`)
+    }
+    return await readMapPages(files, mapFd, sizeBytes)
+  } finally {
+    await files.close(mapFd)
+  }
+}
+
+async function makeFile(
+  files: LayerFiles,
+  path: string,
+  sizeBytes: number,
+  header?: Uint8Array,
+): Promise<void> {
+  const fd = await files.open(path, 'create')
+  try {
+    await files.truncate(fd, sizeBytes)
+    if (header !== undefined) await settled((done) => files.write(fd, header, 0, done))
+    await settled((done) => files.sync(fd, done))
+  } finally {
+    await files.close(fd)
+  }
+}
+
+function ignoreMissing(err: unknown): void {
+  if (systemCode(err) !== 'ENOENT') throw err
+}

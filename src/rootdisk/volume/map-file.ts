@@ -1,0 +1,96 @@
+import { MalformedPacket } from '../../wire/malformed-packet.js'
+import { ByteReader } from '../../wire/reader.js'
+import { ByteWriter } from '../../wire/writer.js'
+import { CLUSTER_BYTES, ClusterMap, MAP_PAGE_BYTES, mapPagesFor } from './cluster-map.js'
+import { settled, type LayerFiles } from './layer-files.js'
+
+/*
+ * Page 0 of a map file, big-endian; map page p follows at byte 4096 x (p + 1).
+ *
+ *   magic "INGOTMAP" | version u32 | cluster bytes u32 | size in bytes u64 |
+ *   flags u8 (1: a data sync failed) | boot id length u8 | boot id (empty in the map on disk)
+ */
+const MAGIC = 'INGOTMAP'
+const VERSION = 1
+
+/** Bytes before the first map page. */
+export const MAP_HEADER_BYTES = 4096
+
+/** Where the flags byte of a map header is. */
+export const MAP_FLAGS_AT = 24
+
+/** Flag of a live map: an `fdatasync` of its data failed, so no later one proves anything. */
+export const FLAG_SYNC_FAILED = 1
+
+/** What the first page of a map says. */
+export interface MapHeader {
+  readonly sizeBytes: number
+  /** Flags, see {@link FLAG_SYNC_FAILED}. */
+  readonly flags: number
+  /** The kernel boot that a live map is valid in; empty in the map on disk. */
+  readonly bootId: string
+}
+
+/** The header page for a map file. */
+export function encodeMapHeader(header: MapHeader): Buffer {
+  const bootId = Buffer.from(header.bootId)
+  const out = new ByteWriter().text(MAGIC).u32(VERSION).u32(CLUSTER_BYTES).u64(BigInt(header.sizeBytes))
+  out.u8(header.flags).u8(bootId.length).put(bootId)
+  return out.zeros(MAP_HEADER_BYTES - out.length).bytes()
+}
+
+/** @throws MalformedPacket when `page` is not a map header of this version */
+export function decodeMapHeader(page: Uint8Array): MapHeader {
+  const reader = new ByteReader(page, 'map header')
+  if (Buffer.from(reader.take(8)).toString('latin1') !== MAGIC) {
+    throw new MalformedPacket('map header', 0, 'magic is not INGOTMAP')
+  }
+  const version = reader.u32()
+  if (version !== VERSION) throw new MalformedPacket('map header', 8, `version ${version} is not ${VERSION}`)
+  const clusterBytes = reader.u32()
+  if (clusterBytes !== CLUSTER_BYTES) {
+    throw new MalformedPacket('map header', 12, `clusters of ${clusterBytes} bytes, not ${CLUSTER_BYTES}`)
+  }
+  const sizeBytes = Number(reader.u64())
+  const flags = reader.u8()
+  const bootId = Buffer.from(reader.take(reader.u8())).toString('latin1')
+  return { sizeBytes, flags, bootId }
+}
+
+/** Length of the map file of a layer. */
+export function mapFileBytes(sizeBytes: number): number {
+  return MAP_HEADER_BYTES + mapPagesFor(sizeBytes) * MAP_PAGE_BYTES
+}
+
+/** Byte of a map file where page `pageNo` begins. */
+export function mapPageAt(pageNo: number): number {
+  return MAP_HEADER_BYTES + pageNo * MAP_PAGE_BYTES
+}
+
+/** @throws MalformedPacket, or the file system's error */
+export async function readMapHeader(files: LayerFiles, fd: number): Promise<MapHeader> {
+  const page = new Uint8Array(MAP_HEADER_BYTES)
+  await settled((done) => files.read(fd, page, 0, done))
+  return decodeMapHeader(page)
+}
+
+const PAGES_AT_ONCE = 256
+const EMPTY_PAGE = Buffer.alloc(MAP_PAGE_BYTES)
+
+/** Reads a whole map file, 1 MiB at a time, and keeps the pages that say something. */
+export async function readMapPages(files: LayerFiles, fd: number, sizeBytes: number): Promise<ClusterMap> {
+  const map = new ClusterMap()
+  const pageCount = mapPagesFor(sizeBytes)
+  const buffer = Buffer.allocUnsafe(Math.min(pageCount, PAGES_AT_ONCE) * MAP_PAGE_BYTES)
+  for (let first = 0; first < pageCount; first += PAGES_AT_ONCE) {
+    const count = Math.min(PAGES_AT_ONCE, pageCount - first)
+    await settled((done) =>
+      files.read(fd, buffer.subarray(0, count * MAP_PAGE_BYTES), mapPageAt(first), done),
+    )
+    for (let i = 0; i < count; i++) {
+      const page = buffer.subarray(i * MAP_PAGE_BYTES, (i + 1) * MAP_PAGE_BYTES)
+      if (!EMPTY_PAGE.equals(page)) map.put(first + i, page)
+    }
+  }
+  return map
+}
