@@ -31,7 +31,8 @@ function addressing({ ipv4 }: NetworkLink): YamlMapping {
   return {
     dhcp4: false,
     addresses: [`${address}/${prefixLength}`],
-    // `gateway4` is deprecated (netplan 0.103).
-    ...(gateway === undefined ? {} : { routes: [{ to: 'default', via: gateway }] }),
+    // Not `gateway4`, which netplan gave up in 0.103; and not `to: default`, on which cloud-init 22.4 dies
+    // wherever it writes anything but netplan (ifupdown, networkd, ifcfg, NetworkManager).
+    ...(gateway === undefined ? {} : { routes: [{ to: '0.0.0.0/0', via: gateway }] }),
   }
 }

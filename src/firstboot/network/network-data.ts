@@ -26,6 +26,8 @@ export function renderNetworkData(network: NetworkModel): NetworkData {
       network_id: `network${index}`,
       link: linkId(index),
       ...addressing(link),
+      // cloud-init's NetworkManager renderer sees only these, not the `services` of the document.
+      ...(network.dns.length === 0 ? {} : { dns_nameservers: network.dns }),
     })),
     services: network.dns.map((address) => ({ type: 'dns', address })),
   }
