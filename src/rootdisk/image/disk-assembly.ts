@@ -1,0 +1,112 @@
+import { open, readFile, truncate, writeFile } from 'node:fs/promises'
+import path from 'node:path'
+import { runCommand } from '../../command.js'
+import { bootSector, placedCore, SECTOR_BYTES } from './grub-sectors.js'
+import type { Recipe } from './recipe.js'
+
+/** What {@link assembleDisk} works with. */
+export interface Assembly {
+  readonly recipe: Recipe
+  /** The finished root file system, a folder with its owners as they will be. */
+  readonly rootDir: string
+  /** Scratch folder. */
+  readonly workDir: string
+  /** The raw disk to make. */
+  readonly diskPath: string
+  readonly signal?: AbortSignal | undefined
+}
+
+const MIB = 1 << 20
+const SECTORS_PER_MIB = MIB / SECTOR_BYTES
+const STEP_TIMEOUT_MS = 300_000
+const GRUB_DIR = '/usr/lib/grub'
+
+// GPT, in MiB: table, 1 MiB for GRUB's core.img, the EFI system partition, the root, the backup table.
+const CORE_MIB = 1
+const ESP_MIB = 2
+
+/** Makes a GPT disk that both BIOS and UEFI start, without loop devices or mounts. */
+export async function assembleDisk(assembly: Assembly): Promise<void> {
+  await partition(assembly)
+  await makeRoot(assembly)
+  await makeEsp(assembly)
+  await installBiosGrub(assembly)
+}
+
+async function partition(assembly: Assembly): Promise<void> {
+  const { recipe, diskPath } = assembly
+  const file = await open(diskPath, 'wx', 0o644)
+  await file.truncate(recipe.diskMiB * MIB).finally(() => file.close())
+  const rootMiB = ESP_MIB + recipe.espMiB
+  await step(assembly, 'sgdisk', [
+    ...['-n', `1:${CORE_MIB}M:+1M`, '-t', '1:ef02', '-c', '1:grub'],
+    ...['-n', `2:${ESP_MIB}M:+${recipe.espMiB}M`, '-t', '2:ef00', '-c', '2:esp'],
+    ...['-n', `3:${rootMiB}M:+${recipe.diskMiB - rootMiB - 1}M`, '-t', '3:8300', '-c', '3:root'],
+    diskPath,
+  ])
+}
+
+async function makeRoot(assembly: Assembly): Promise<void> {
+  const { recipe, diskPath, rootDir } = assembly
+  const startMiB = ESP_MIB + recipe.espMiB
+  // All tables are written now: a lazy initialisation would dirty every clone in the background.
+  const extended = `offset=${startMiB * MIB},lazy_itable_init=0,lazy_journal_init=0,nodiscard`
+  await step(assembly, 'mkfs.ext4', [
+    ...['-q', '-F', '-L', recipe.rootLabel, '-m', '1', '-J', 'size=32', '-E', extended],
+    ...['-O', '^metadata_csum_seed,^orphan_file'], // GRUB 2.06 reads neither
+    ...['-d', rootDir, diskPath, `${(recipe.diskMiB - startMiB - 1) * 1024}k`],
+  ])
+}
+
+async function makeEsp(assembly: Assembly): Promise<void> {
+  const { recipe, diskPath, workDir } = assembly
+  const loader = path.join(workDir, 'BOOTX64.EFI')
+  await makeGrub(assembly, 'x86_64-efi', loader, [])
+  const esp = path.join(workDir, 'esp.img') // mkfs.vfat's own --offset gives a FAT that mtools cannot read
+  await writeFile(esp, '')
+  await truncate(esp, recipe.espMiB * MIB)
+  await step(assembly, 'mkfs.vfat', ['-F', '32', '-n', 'ESP', esp])
+  await step(assembly, 'mmd', ['-i', esp, '::/EFI', '::/EFI/BOOT'])
+  await step(assembly, 'mcopy', ['-i', esp, loader, '::/EFI/BOOT/BOOTX64.EFI'])
+  const place = [`if=${esp}`, `of=${diskPath}`, 'bs=1M', `seek=${ESP_MIB}`, 'conv=notrunc,sparse']
+  await step(assembly, 'dd', place)
+}
+
+async function installBiosGrub(assembly: Assembly): Promise<void> {
+  const core = path.join(assembly.workDir, 'core.img')
+  await makeGrub(assembly, 'i386-pc', core, ['biosdisk'])
+  const coreLba = CORE_MIB * SECTORS_PER_MIB
+  const placed = placedCore(await readFile(core), coreLba, SECTORS_PER_MIB)
+  const bootImg = await readFile(path.join(GRUB_DIR, 'i386-pc', 'boot.img'))
+  const disk = await open(assembly.diskPath, 'r+')
+  try {
+    const lba0 = new Uint8Array(SECTOR_BYTES)
+    await disk.read(lba0, 0, SECTOR_BYTES, 0)
+    await disk.write(placed, 0, placed.length, coreLba * SECTOR_BYTES)
+    await disk.write(bootSector(bootImg, lba0, coreLba), 0, SECTOR_BYTES, 0)
+    await disk.sync()
+  } finally {
+    await disk.close()
+  }
+}
+
+async function makeGrub(
+  assembly: Assembly,
+  format: 'i386-pc' | 'x86_64-efi',
+  output: string,
+  more: readonly string[],
+): Promise<void> {
+  const early = path.join(assembly.workDir, 'early.cfg')
+  await writeFile(early, await readFile(path.join(assembly.recipe.folder, 'grub-early.cfg')))
+  const modules = [...more, ...assembly.recipe.grubModules]
+  const args = ['-O', format, '-d', path.join(GRUB_DIR, format), '-c', early, '-p', '/boot/grub']
+  await step(assembly, 'grub-mkimage', [...args, '-o', output, ...modules])
+}
+
+async function step(assembly: Assembly, program: string, args: readonly string[]): Promise<void> {
+  await runCommand(program, args, {
+    timeoutMs: STEP_TIMEOUT_MS,
+    ...(assembly.signal === undefined ? {} : { signal: assembly.signal }),
+    env: { MTOOLS_SKIP_CHECK: '1' },
+  })
+}
