@@ -1,0 +1,65 @@
+import { createSocket } from 'node:dgram'
+import type { RemoteInfo, Socket } from 'node:dgram'
+import { once } from 'node:events'
+
+/** A boot storm arrives in bursts; the kernel's default of 208 KiB holds some 300 requests. */
+const RECEIVE_BUFFER_BYTES = 1 << 20
+
+/** Where the DHCP sockets are to be. */
+export interface DhcpSocketOptions {
+  /** Dotted IPv4: source of every reply. */
+  readonly address: string
+  /** 0 picks a free port. */
+  readonly port: number
+  /** An inherited socket, bound to 0.0.0.0 and to one interface (systemd's BindToDevice); replaces the others. */
+  readonly fd?: number | undefined
+}
+
+/** The sockets of one segment. */
+export interface DhcpSockets {
+  readonly port: number
+  send(datagram: Uint8Array, port: number, address: string, done: (err: Error | null) => void): void
+  close(): Promise<void>
+}
+
+/**
+ * Opens the sockets. Node knows no receiving interface (no IP_PKTINFO), and a socket that sends to
+ * 255.255.255.255 leaves by the interface of the address it is bound to. So: one inherited socket per
+ * interface or, for a single segment, one on the limited broadcast that only receives and one on our address
+ * that takes unicast and sends everything.
+ */
+export async function openDhcpSockets(
+  options: DhcpSocketOptions,
+  onDatagram: (datagram: Buffer, from: RemoteInfo) => void,
+  onFatal: (cause: Error) => void,
+): Promise<DhcpSockets> {
+  const { address, port, fd } = options
+  const sockets: Socket[] = []
+  const open = async (at: { address: string; port: number } | { fd: number }): Promise<Socket> => {
+    const socket = createSocket('udp4')
+    sockets.push(socket)
+    const listening = once(socket, 'listening')
+    socket.on('message', onDatagram).bind(at)
+    await listening
+    socket.on('error', onFatal).setRecvBufferSize(RECEIVE_BUFFER_BYTES)
+    socket.setBroadcast(true)
+    return socket
+  }
+  try {
+    const sender = await open(fd === undefined ? { address, port } : { fd })
+    const bound = sender.address().port
+    if (fd === undefined) await open({ address: '255.255.255.255', port: bound })
+    return {
+      port: bound,
+      send: (datagram, toPort, toAddress, done) => sender.send(datagram, toPort, toAddress, done),
+      close: () => closeAll(sockets),
+    }
+  } catch (err) {
+    await closeAll(sockets)
+    throw err
+  }
+}
+
+async function closeAll(sockets: readonly Socket[]): Promise<void> {
+  await Promise.all(sockets.map((socket) => new Promise<void>((resolve) => socket.close(resolve))))
+}
