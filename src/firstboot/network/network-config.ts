@@ -23,10 +23,14 @@ function ethernet(link: NetworkLink, dns: readonly string[]): YamlMapping {
   }
 }
 
-function addressing({ ipv4 }: NetworkLink): YamlMapping {
+function addressing({ ipv4, isRoot }: NetworkLink): YamlMapping {
   // The firmware asked by MAC; networkd would ask by DUID and might get another address than the one
   // the root disk's session runs on.
-  if (ipv4.kind === 'dhcp') return { dhcp4: true, 'dhcp-identifier': 'mac' }
+  if (ipv4.kind === 'dhcp') {
+    // Two default routes must differ, and the root NIC's (100 unless told) is the one that reaches us.
+    const overrides = isRoot ? {} : { 'dhcp4-overrides': { 'route-metric': 200 } }
+    return { dhcp4: true, 'dhcp-identifier': 'mac', ...overrides }
+  }
   const { address, prefixLength, gateway } = ipv4
   return {
     dhcp4: false,
