@@ -1,0 +1,287 @@
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
+import type { Logger } from 'pino'
+import type { Clock, Timer } from '../../clock.js'
+import type { EmitEvent } from '../../events.js'
+import type { Service } from '../../service.js'
+import { MalformedPacket } from '../../wire/malformed-packet.js'
+import { bootPath, inMemory, type BootFile, type BootFiles } from '../boot-files.js'
+import { limitEvents } from '../event-limiter.js'
+import { DEFAULT_TFTP_LIMITS, negotiate, type TftpLimits } from './negotiate.js'
+import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket } from './packet.js'
+import { TransferSession, type SessionOutcome } from './transfer-session.js'
+import { TransferSlots, type TransferSlot } from './transfer-slots.js'
+
+/** Where the server listens and how much it takes on. */
+export interface TftpServerOptions {
+  /** Dotted IPv4 on which machines ask; transfers are answered from it, so it is never the wildcard. */
+  readonly address: string
+  /** Default 69. Not used with `fd`. */
+  readonly port?: number
+  /** A bound UDP socket inherited from the service manager. */
+  readonly fd?: number
+  readonly limits?: Partial<TftpLimits>
+  /** Default 4. */
+  readonly transfersPerClient?: number
+  /** Default 1,000. */
+  readonly transfersInTotal?: number
+}
+
+/** What a TFTP server is made of. */
+export interface TftpServerDeps {
+  readonly options: TftpServerOptions
+  readonly files: BootFiles
+  /** A file made for this client (`autoexec.ipxe`), asked before the directories. */
+  readonly virtualFile?: (name: string, clientIp: string) => Uint8Array | undefined
+  readonly emit: EmitEvent
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** Numbers for metrics, since the start. */
+export interface TftpCounters {
+  requests: number
+  completed: number
+  failed: number
+  refused: number
+  dropped: number
+  malformed: number
+}
+
+type ReadRequest = Extract<TftpPacket, { op: 'rrq' | 'wrq' }>
+
+const TFTP_PORT = 69
+const TICK_MS = 200
+const RECEIVE_BUFFER_BYTES = 1 << 20
+/** First-stage programs; what they fetch next (GRUB modules, scripts) is no step of its own. */
+const LOADER_NAME = /\.(?:k?k?pxe|efi|0)$/
+
+/**
+ * A read-only TFTP server (RFC 1350, 2347, 2348, 2349, 7440) on one address. The listening port answers read
+ * requests, refuses write requests, and is silent to everything else: two servers that answer errors with errors
+ * never stop (CVE-2024-2169).
+ */
+export class TftpServer implements Service {
+  readonly name = 'tftp'
+  readonly counters: TftpCounters = {
+    requests: 0,
+    completed: 0,
+    failed: 0,
+    refused: 0,
+    dropped: 0,
+    malformed: 0,
+  }
+  readonly #deps: TftpServerDeps
+  readonly #limits: TftpLimits
+  readonly #log: Logger
+  readonly #emitBounded: EmitEvent
+  readonly #slots: TransferSlots
+  readonly #ending = new Set<TransferSession>()
+  #socket: Socket | undefined
+  #timer: Timer | undefined
+  #onDrained: (() => void) | undefined
+
+  constructor(deps: TftpServerDeps) {
+    this.#deps = deps
+    this.#limits = { ...DEFAULT_TFTP_LIMITS, ...deps.options.limits }
+    const { transfersPerClient = 4, transfersInTotal = 1000 } = deps.options
+    this.#slots = new TransferSlots({ perClient: transfersPerClient, inTotal: transfersInTotal })
+    this.#log = deps.log.child({ svc: this.name })
+    this.#emitBounded = limitEvents(deps.emit, deps.clock)
+  }
+
+  /** The UDP port listened on (useful after port 0); undefined when stopped. */
+  get port(): number | undefined {
+    return this.#socket?.address().port
+  }
+
+  async start(onFatal: (cause: Error) => void): Promise<void> {
+    const socket = createSocket('udp4')
+    await bound(socket, this.#deps.options)
+    socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES) // a power failure makes a whole rack ask in one second
+    socket.on('error', onFatal)
+    socket.on('message', (bytes, from) => this.#onDatagram(bytes, from))
+    this.#socket = socket
+  }
+
+  async stop(): Promise<void> {
+    const socket = this.#socket
+    if (socket === undefined) return
+    this.#socket = undefined
+    this.#timer?.cancel()
+    this.#timer = undefined
+    await new Promise<void>((resolve) => socket.close(() => resolve()))
+    for (const slot of this.#slots.all()) this.#slots.cancel(slot)
+    if (this.#ending.size > 0) await new Promise<void>((resolve) => (this.#onDrained = resolve))
+  }
+
+  #onDatagram(bytes: Uint8Array, from: RemoteInfo): void {
+    // No client asks from port 0, or from the port of another TFTP server (spoofed, to make the two talk).
+    if (from.port === 0 || from.port === TFTP_PORT) {
+      this.counters.dropped++
+      return
+    }
+    try {
+      this.#onPacket(decodeTftp(bytes), from)
+    } catch (err) {
+      if (!(err instanceof MalformedPacket)) throw err
+      this.counters.malformed++
+    }
+  }
+
+  #onPacket(packet: TftpPacket, from: RemoteInfo): void {
+    if (packet.op === 'rrq') this.#onRead(packet, from)
+    else if (packet.op === 'wrq') this.#refuse(from, TFTP_ERROR.ACCESS_VIOLATION, 'this server is read-only')
+    else this.counters.dropped++
+  }
+
+  #onRead(request: ReadRequest, from: RemoteInfo): void {
+    this.counters.requests++
+    if (request.mode !== 'octet') {
+      this.#refuse(from, TFTP_ERROR.ILLEGAL_OPERATION, 'only octet mode is served')
+      return
+    }
+    const key = `${from.address}:${from.port}`
+    const known = this.#slots.get(key)
+    if (known !== undefined) {
+      // The same request again is a retransmission. Another one is a machine that started anew: boot ROMs use the
+      // same source port at every power-on.
+      if (known.filename === request.filename && (known.session?.isFresh ?? true)) return
+      this.#slots.cancel(known)
+    }
+    if (!this.#hasRoom(from.address)) return
+    const slot: TransferSlot = {
+      key,
+      ip: from.address,
+      filename: request.filename,
+      sinceMs: this.#deps.clock.monotonicMs(),
+      session: undefined,
+      isCancelled: false,
+    }
+    this.#slots.add(slot)
+    void this.#serve(slot, request, from)
+  }
+
+  /** Silence makes the client ask again later, when there may be room. */
+  #hasRoom(ip: string): boolean {
+    const reason = this.#slots.fullReason(ip)
+    if (reason === undefined) return true
+    this.counters.dropped++
+    this.#emitBounded({ kind: 'tftp.full', message: `TFTP transfers are at their limit of ${reason}`, ip })
+    return false
+  }
+
+  async #serve(slot: TransferSlot, request: ReadRequest, from: RemoteInfo): Promise<void> {
+    const opened = await this.#open(request.filename, slot.ip)
+    if (slot.isCancelled || opened === undefined || this.#socket === undefined) {
+      await opened?.file.close()
+      this.#slots.release(slot)
+      if (opened === undefined && !slot.isCancelled)
+        this.#refuse(from, TFTP_ERROR.FILE_NOT_FOUND, 'file not found')
+      return
+    }
+    const session: TransferSession = new TransferSession({
+      address: this.#deps.options.address,
+      peer: from,
+      file: opened.file,
+      negotiated: negotiate(request.options, this.#limits, opened.file.sizeBytes),
+      clock: this.#deps.clock,
+      onEnd: (outcome, cause) => {
+        this.#slots.release(slot)
+        this.#forget(session)
+        this.#report(slot, opened, outcome, cause)
+      },
+    })
+    slot.session = session
+    this.#ending.add(session)
+    session.start()
+    this.#arm()
+  }
+
+  async #open(filename: string, ip: string): Promise<{ file: BootFile; isVirtual: boolean } | undefined> {
+    const path = bootPath(filename)
+    const virtual = path === undefined ? undefined : this.#deps.virtualFile?.(path, ip)
+    if (virtual !== undefined) return { file: inMemory(virtual), isVirtual: true }
+    try {
+      const file = await this.#deps.files.open(filename)
+      if (file !== undefined) return { file, isVirtual: false }
+    } catch (err) {
+      this.#log.error({ err, ip }, 'boot file cannot be opened')
+    }
+    this.#emitBounded({
+      kind: 'tftp.not-found',
+      message: `no boot file ${printable(filename)} in the loader directories`,
+      ip,
+    })
+    return undefined
+  }
+
+  #report(
+    slot: TransferSlot,
+    opened: { file: BootFile; isVirtual: boolean },
+    outcome: SessionOutcome,
+    cause: unknown,
+  ): void {
+    const { emit, clock } = this.#deps
+    const name = printable(slot.filename)
+    if (cause !== undefined) this.#log.warn({ err: cause, ip: slot.ip }, 'transfer failed')
+    if (outcome === 'probed' || outcome === 'cancelled') return
+    if (outcome !== 'complete') {
+      this.counters.failed++
+      this.#emitBounded({ kind: 'tftp.failed', message: `transfer of ${name} ${outcome}`, ip: slot.ip })
+      return
+    }
+    this.counters.completed++
+    if (opened.isVirtual || !LOADER_NAME.test(name)) return
+    const tookMs = Math.round(clock.monotonicMs() - slot.sinceMs)
+    emit({
+      kind: 'tftp.sent',
+      stage: 'loader',
+      message: `loader ${name} sent: ${opened.file.sizeBytes} bytes in ${tookMs} ms`,
+      ip: slot.ip,
+    })
+  }
+
+  #forget(session: TransferSession): void {
+    this.#ending.delete(session)
+    if (this.#ending.size === 0) this.#onDrained?.()
+  }
+
+  /** One coarse timer for all transfers; none while there are none. */
+  #arm(): void {
+    if (this.#timer !== undefined || this.#socket === undefined) return
+    this.#timer = this.#deps.clock.after(TICK_MS, () => {
+      this.#timer = undefined
+      const nowMs = this.#deps.clock.monotonicMs()
+      for (const slot of this.#slots.all()) slot.session?.tick(nowMs)
+      if (this.#slots.size > 0) this.#arm()
+    })
+  }
+
+  #refuse(to: RemoteInfo, code: number, message: string): void {
+    this.counters.refused++
+    this.#socket?.send(encodeTftp({ op: 'error', code, message }), to.port, to.address, ignoreLoss)
+  }
+}
+
+function bound(socket: Socket, { address, port = TFTP_PORT, fd }: TftpServerOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const failed = (err: Error): void => {
+      socket.close()
+      reject(err)
+    }
+    socket.once('error', failed)
+    socket.bind(fd === undefined ? { address, port, exclusive: true } : { fd }, () => {
+      socket.off('error', failed)
+      resolve()
+    })
+  })
+}
+
+/** A refusal that cannot be sent is lost like any datagram. */
+function ignoreLoss(): void {
+  // deliberately empty
+}
+
+function printable(name: string): string {
+  return name.slice(0, 64).replace(/[^\x20-\x7e]/g, '?')
+}

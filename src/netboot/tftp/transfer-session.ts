@@ -1,0 +1,180 @@
+import { createSocket, type Socket } from 'node:dgram'
+import type { Clock } from '../../clock.js'
+import { systemCode } from '../../errors.js'
+import { MalformedPacket } from '../../wire/malformed-packet.js'
+import type { BootFile } from '../boot-files.js'
+import type { Negotiated } from './negotiate.js'
+import { dataHeader, decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket } from './packet.js'
+import {
+  onAck,
+  onPeerError,
+  onPeerGone,
+  onTime,
+  startTransfer,
+  type Transfer,
+  type TransferOutcome,
+  type TransferStep,
+} from './transfer.js'
+
+/** How a session ended: a transfer's own ends, our disk's fault, or our decision. */
+export type SessionOutcome = TransferOutcome | 'read-failed' | 'cancelled'
+
+/** What a session is made of. It owns `file` and closes it. */
+export interface TransferSessionDeps {
+  /** The address the client asked, which it must be answered from. */
+  readonly address: string
+  readonly peer: { readonly address: string; readonly port: number }
+  readonly file: BootFile
+  readonly negotiated: Negotiated
+  readonly clock: Clock
+  /** Called once, after the socket is closed. */
+  readonly onEnd: (outcome: SessionOutcome, cause?: unknown) => void
+}
+
+/** A full queue in the kernel is a lost packet, which the protocol heals. */
+const LOSS: ReadonlySet<string | undefined> = new Set(['EAGAIN', 'ENOBUFS', 'ENOMEM'])
+
+/** One file on its way to one client, on a socket of its own that is connected to the client's port (the TID). */
+export class TransferSession {
+  readonly #deps: TransferSessionDeps
+  readonly #socket: Socket = createSocket('udp4')
+  #transfer: Transfer
+  /** Grows with each order to send; a read that comes back to an older one is dropped. */
+  #order = 0
+  #hasPeerSpoken = false
+  #isOver = false
+
+  constructor(deps: TransferSessionDeps) {
+    this.#deps = deps
+    this.#transfer = this.#firstStep().transfer
+  }
+
+  /** Whether the client has sent nothing on this session's port yet. */
+  get isFresh(): boolean {
+    return !this.#hasPeerSpoken
+  }
+
+  /** Binds, connects, and sends the first packet. */
+  start(): void {
+    const { address, peer } = this.#deps
+    this.#socket.on('error', (err) => this.#onSocketError(err))
+    this.#socket.on('message', (bytes) => this.#onMessage(bytes))
+    this.#socket.bind({ address, port: 0, exclusive: true }, () => {
+      if (this.#isOver) return
+      this.#socket.connect(peer.port, peer.address, () => {
+        if (!this.#isOver) this.#take(this.#firstStep())
+      })
+    })
+  }
+
+  /** Lets time-outs happen. */
+  tick(nowMs: number): void {
+    this.#take(onTime(this.#transfer, nowMs))
+  }
+
+  /** Ends the transfer without a word to the client. */
+  cancel(): void {
+    this.#end('cancelled')
+  }
+
+  #firstStep(): TransferStep {
+    const { negotiated, file, clock } = this.#deps
+    const { timeoutMs } = negotiated
+    return startTransfer(
+      {
+        sizeBytes: file.sizeBytes,
+        blksize: negotiated.blksize,
+        windowsize: negotiated.windowsize,
+        hasOack: negotiated.accepted.size > 0,
+        ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      },
+      clock.monotonicMs(),
+    )
+  }
+
+  #onMessage(bytes: Uint8Array): void {
+    if (this.#isOver) return
+    try {
+      this.#onPacket(decodeTftp(bytes))
+    } catch (err) {
+      if (!(err instanceof MalformedPacket)) throw err
+      // dropped: the connected socket got it from the client's port, and a retransmission will do
+    }
+  }
+
+  #onPacket(packet: TftpPacket): void {
+    this.#hasPeerSpoken = true
+    if (packet.op === 'ack') this.#take(onAck(this.#transfer, packet.block, this.#deps.clock.monotonicMs()))
+    if (packet.op === 'error') this.#take(onPeerError(this.#transfer))
+  }
+
+  #onSocketError(err: Error): void {
+    const code = systemCode(err)
+    if (this.#isOver || LOSS.has(code)) return
+    if (code === 'ECONNREFUSED') this.#take(onPeerGone(this.#transfer))
+    else this.#end('aborted', err)
+  }
+
+  #take({ transfer, action }: TransferStep): void {
+    if (this.#isOver) return
+    this.#transfer = transfer
+    switch (action.do) {
+      case 'nothing':
+        return
+      case 'send-oack':
+        this.#socket.send(encodeTftp({ op: 'oack', options: this.#deps.negotiated.accepted }))
+        return
+      case 'send-blocks':
+        this.#sendBlocks(action.first, action.last)
+        return
+      case 'end':
+        if (action.outcome === 'timed-out') this.#sendLastError('no answer from the client')
+        else this.#end(action.outcome)
+    }
+  }
+
+  #sendBlocks(first: number, last: number): void {
+    const { file, negotiated } = this.#deps
+    const order = ++this.#order
+    const bytes = file.read((first - 1) * negotiated.blksize, (last - first + 1) * negotiated.blksize)
+    if (bytes instanceof Uint8Array) {
+      this.#sendWindow(first, last, bytes)
+      return
+    }
+    bytes.then(
+      (read) => {
+        if (order === this.#order && !this.#isOver) this.#sendWindow(first, last, read)
+      },
+      (err: unknown) => this.#end('read-failed', err),
+    )
+  }
+
+  #sendWindow(first: number, last: number, bytes: Uint8Array): void {
+    const { blksize } = this.#deps.negotiated
+    for (let block = first; block <= last; block++) {
+      const at = (block - first) * blksize
+      this.#socket.send([dataHeader(block), bytes.subarray(at, at + blksize)])
+    }
+  }
+
+  #sendLastError(message: string): void {
+    this.#isOver = true
+    const error = encodeTftp({ op: 'error', code: TFTP_ERROR.NOT_DEFINED, message })
+    this.#socket.send(error, () => this.#close('timed-out'))
+  }
+
+  #end(outcome: SessionOutcome, cause?: unknown): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#close(outcome, cause)
+  }
+
+  #close(outcome: SessionOutcome, cause?: unknown): void {
+    this.#socket.close(() => {
+      this.#deps.file.close().then(
+        () => this.#deps.onEnd(outcome, cause),
+        (err: unknown) => this.#deps.onEnd(outcome, cause ?? err),
+      )
+    })
+  }
+}

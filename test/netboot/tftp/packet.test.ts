@@ -1,0 +1,102 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { dataHeader, decodeTftp, encodeTftp, type TftpPacket } from '../../../src/netboot/tftp/packet.js'
+import { MalformedPacket } from '../../../src/wire/malformed-packet.js'
+
+const text = fc.string({
+  unit: fc.integer({ min: 1, max: 255 }).map((c) => String.fromCharCode(c)),
+  maxLength: 40,
+})
+const lower = fc.stringMatching(/^[a-z]{1,12}$/)
+const options = fc.array(fc.tuple(lower, text), { maxLength: 5 }).map((entries) => new Map(entries))
+const u16 = fc.integer({ min: 0, max: 0xffff })
+const packets: fc.Arbitrary<TftpPacket> = fc.oneof(
+  fc.record({ op: fc.constantFrom('rrq' as const, 'wrq' as const), filename: text, mode: lower, options }),
+  fc.record({ op: fc.constant('data' as const), block: u16, data: fc.uint8Array({ maxLength: 1468 }) }),
+  fc.record({ op: fc.constant('ack' as const), block: u16 }),
+  fc.record({ op: fc.constant('error' as const), code: u16, message: text }),
+  fc.record({ op: fc.constant('oack' as const), options }),
+)
+
+void t.test('a packet survives encoding and decoding', (t) => {
+  fc.assert(
+    fc.property(packets, (packet) => {
+      const again = decodeTftp(encodeTftp(packet))
+      if (again.op === 'data' && packet.op === 'data')
+        return Buffer.from(again.data).equals(Buffer.from(packet.data))
+      t.same(again, packet)
+      return true
+    }),
+    { numRuns: 300 },
+  )
+  t.end()
+})
+
+void t.test('any bytes are a packet or a MalformedPacket, nothing else', (t) => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 80 }), fc.integer({ min: 0, max: 7 }), (bytes, opcode) => {
+      decodeOrMalformed(bytes)
+      decodeOrMalformed(Uint8Array.of(0, opcode, ...bytes))
+    }),
+    { numRuns: 2000 },
+  )
+  t.end()
+})
+
+void t.test(
+  'every mutation and every prefix of a real OVMF request is a packet or a MalformedPacket',
+  (t) => {
+    const rrq = Buffer.from(
+      '\0\x01snponly.efi\0octet\0tsize\x000\0blksize\x001468\0windowsize\x004\0',
+      'latin1',
+    )
+    for (let at = 0; at < rrq.length; at++) {
+      decodeOrMalformed(rrq.subarray(0, at))
+      for (const value of [0, 1, 0x7f, 0xff]) {
+        const mutant = Buffer.from(rrq)
+        mutant[at] = value
+        decodeOrMalformed(mutant)
+      }
+    }
+    t.same(decodeTftp(rrq), {
+      op: 'rrq',
+      filename: 'snponly.efi',
+      mode: 'octet',
+      options: new Map([
+        ['tsize', '0'],
+        ['blksize', '1468'],
+        ['windowsize', '4'],
+      ]),
+    })
+    t.end()
+  },
+)
+
+void t.test(
+  'option names and the mode are read in any case, and the first of a repeated option counts',
+  (t) => {
+    const packet = decodeTftp(Buffer.from('\0\x01f\0OcTeT\0BLKSIZE\x00900\0blksize\x00100\0', 'latin1'))
+    t.equal(packet.op === 'rrq' && packet.mode, 'octet')
+    t.same(packet.op === 'rrq' && packet.options, new Map([['blksize', '900']]))
+    t.end()
+  },
+)
+
+void t.test('an ERROR without the closing NUL is accepted', (t) => {
+  t.same(decodeTftp(Buffer.from('\0\x05\0\x08gone', 'latin1')), { op: 'error', code: 8, message: 'gone' })
+  t.end()
+})
+
+void t.test('the header of a block equals that of the encoded packet', (t) => {
+  const whole = encodeTftp({ op: 'data', block: 0x1234, data: Buffer.from('x') })
+  t.same(Buffer.from(dataHeader(0x51234)), whole.subarray(0, 4))
+  t.end()
+})
+
+function decodeOrMalformed(bytes: Uint8Array): void {
+  try {
+    decodeTftp(bytes)
+  } catch (err) {
+    if (!(err instanceof MalformedPacket)) throw err
+  }
+}
