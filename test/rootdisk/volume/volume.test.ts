@@ -9,6 +9,13 @@ import { bytesOf, failureOf, TestDisk } from './model-disk.js'
 
 const CLUSTER = 4096
 
+/** Nothing here tests the disk's own durability: crash.test.ts does. */
+const unsynced: LayerFiles = {
+  ...nodeLayerFiles,
+  sync: (_fd, done) => setImmediate(done, null),
+  syncDirectory: () => Promise.resolve(),
+}
+
 /** A chain with its expected content; the lower layers were written and closed. */
 async function buildChain(
   disk: TestDisk,
@@ -19,13 +26,13 @@ async function buildChain(
   let model = Buffer.alloc(0)
   for (const [i, sizeBytes] of sizes.entries()) {
     const layer = { layerId: `layer-${String(i)}`, sizeBytes }
-    await createLayer(disk, layer)
+    await createLayer(disk, layer, unsynced)
     chain = [layer, ...chain]
     const grown = Buffer.alloc(sizeBytes)
     model.copy(grown)
     model = grown
     if (i === sizes.length - 1) break
-    const volume = await disk.open(chain)
+    const volume = await disk.open(chain, unsynced)
     for (let at = (seed % 5) * 1000; at + 7000 < sizeBytes; at += 16_000) {
       const bytes = Buffer.alloc(7000, 1 + i + (at % 200))
       await volume.write(at, bytes)
@@ -115,13 +122,13 @@ void t.test(
           const disk = new TestDisk(join(root, String(runs++)))
           const sizes = [10 * CLUSTER + 300, 18 * CLUSTER].slice(0, depth - 1).concat(SIZE)
           const [chain, model] = await buildChain(disk, sizes, seed)
-          let volume = await disk.open(chain)
+          let volume = await disk.open(chain, unsynced)
           for (const s of steps) {
             if (s.kind === 'kill')
-              volume = await disk.open(chain) // the old one is never heard of again
+              volume = await disk.open(chain, unsynced) // the old one is never heard of again
             else if (s.kind === 'close') {
               await volume.close()
-              volume = await disk.open(chain)
+              volume = await disk.open(chain, unsynced)
             } else await apply(volume, model, s)
           }
           const whole = await bytesOf(volume)
@@ -145,7 +152,7 @@ void t.test('overlapping concurrent writes and unmaps leave every byte as one of
       const disk = new TestDisk(join(root, String(runs++)))
       const [chain, model] = await buildChain(disk, [10 * CLUSTER + 300, SIZE], seed)
       const possible = Array.from({ length: SIZE }, (_, i) => new Set([model[i]]))
-      const volume = await disk.open(chain)
+      const volume = await disk.open(chain, unsynced)
       const changes = steps.filter((s) => s.kind === 'write' || s.kind === 'unmap')
       await Promise.all([
         ...changes.map(async (s) =>
@@ -175,7 +182,7 @@ void t.test('overlapping concurrent writes and unmaps leave every byte as one of
 void t.test('two concurrent writes to parts of one fresh cluster both arrive', async (t) => {
   const disk = new TestDisk(t.testdir())
   const [chain, model] = await buildChain(disk, [10 * CLUSTER, SIZE], 0)
-  const volume = await disk.open(chain)
+  const volume = await disk.open(chain, unsynced)
   const parts = Array.from({ length: 8 }, (_, i) => i)
   await Promise.all(parts.map(async (i) => volume.write(15 * CLUSTER + i * 512, Buffer.alloc(512, 100 + i))))
   for (const i of parts) model.fill(100 + i, 15 * CLUSTER + i * 512, 15 * CLUSTER + (i + 1) * 512)
