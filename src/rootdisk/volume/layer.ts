@@ -59,9 +59,11 @@ export async function stageLayer(layersDir: string, layer: LayerSpec, files: Lay
   const staging = join(layersDir, `.new-${layer.layerId}`)
   await rm(staging, { recursive: true, force: true }) // a daemon died here
   await mkdir(staging, { recursive: true, mode: 0o700 })
-  await makeFile(files, join(staging, 'data'), clustersFor(layer.sizeBytes) * CLUSTER_BYTES)
   const header = encodeMapHeader({ sizeBytes: layer.sizeBytes, flags: 0, bootId: '' })
-  await makeFile(files, join(staging, 'map'), mapFileBytes(layer.sizeBytes), header)
+  await allDone([
+    makeFile(files, join(staging, 'data'), clustersFor(layer.sizeBytes) * CLUSTER_BYTES),
+    makeFile(files, join(staging, 'map'), mapFileBytes(layer.sizeBytes), header),
+  ])
   await files.syncDirectory(staging)
   return staging
 }
@@ -122,6 +124,12 @@ async function makeFile(
   } finally {
     await files.close(fd)
   }
+}
+
+/** Like Promise.all, but nothing is under way any more when it fails. */
+async function allDone(parts: readonly Promise<void>[]): Promise<void> {
+  await Promise.allSettled(parts)
+  await Promise.all(parts)
 }
 
 function ignoreMissing(err: unknown): void {

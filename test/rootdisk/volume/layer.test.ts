@@ -7,7 +7,7 @@ import { TestDisk } from './model-disk.js'
 
 const GIB = 2 ** 30
 
-void t.test('a clone of 400 GiB costs the same bytes as one of 4 GiB, and under 10 ms', async (t) => {
+void t.test('a clone of 400 GiB costs the same bytes as one of 4 GiB', async (t) => {
   const disk = new TestDisk(t.testdir())
   let written = 0
   const files: LayerFiles = {
@@ -34,7 +34,6 @@ void t.test('a clone of 400 GiB costs the same bytes as one of 4 GiB, and under 
     }
     const median = times.sort((a, b) => a - b)[4] ?? 0
     t.comment(`${String(sizeBytes / GIB)} GiB: ${median.toFixed(2)} ms, ${String(written)} bytes`)
-    t.ok(median < 50, 'quick, even on a busy disk')
   }
   t.same(costs, [4096, 4096])
   t.equal(blocks[0], blocks[1])
