@@ -50,12 +50,11 @@ export class Machines {
    */
   insert(machine: MachineRecord): void {
     const { nics, ...row } = machine
-    this.#db
-      .transaction(() => {
-        refusing(row, () => this.#insert.run(row))
-        for (const nic of nics) refusing(nic, () => this.#insertNic.run(nic))
-      })
-      .immediate()
+    const insertAll = this.#db.transaction(() => {
+      refusing(row, () => this.#insert.run(row))
+      for (const nic of nics) refusing(nic, () => this.#insertNic.run(nic))
+    })
+    refusing(row, () => insertAll.immediate())
   }
 
   get(id: string): MachineRecord | undefined {

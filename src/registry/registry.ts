@@ -124,7 +124,16 @@ function tables(db: Sqlite): Registry {
     boots: new Boots(db),
     events: new Events(db),
     jobs: new Jobs(db),
-    transaction: (fn) => db.transaction(fn).immediate(),
+    transaction: (fn) => transact(db, fn),
     close: () => db.close(),
+  }
+}
+
+/** The commit writes too: a full disk shows there. */
+function transact<T>(db: Sqlite, fn: () => T): T {
+  try {
+    return db.transaction(fn).immediate()
+  } catch (err) {
+    throw storageRefusal(err) ?? err
   }
 }

@@ -186,6 +186,41 @@ void t.test('a read-only reader sees committed writes and may not write', (t) =>
   t.end()
 })
 
+void t.test(
+  'a reader needs no writer: after its clean end, and after its death with a WAL left behind',
+  (t) => {
+    const dir = t.testdir()
+    const writer = openRegistry(join(dir, 'live.sqlite'))
+    fill(writer)
+    for (const suffix of ['', '-wal'])
+      copyFileSync(join(dir, `live.sqlite${suffix}`), join(dir, `dead.sqlite${suffix}`))
+    writer.close()
+    t.notOk(existsSync(join(dir, 'live.sqlite-wal')))
+    for (const name of ['live.sqlite', 'dead.sqlite']) {
+      const reader = openRegistry(join(dir, name), { readOnly: true })
+      t.same(reader.servers.list(), [SERVER], name)
+      reader.close()
+    }
+    t.end()
+  },
+)
+
+void t.test('a writer that starts while a reader is open is seen by that reader', (t) => {
+  const path = join(t.testdir(), 'registry.sqlite')
+  openRegistry(path).close()
+  const reader = openRegistry(path, { readOnly: true })
+  t.teardown(() => {
+    reader.close()
+  })
+  t.same(reader.servers.list(), [])
+  const writer = openRegistry(path)
+  fill(writer)
+  t.same(reader.servers.list(), [SERVER])
+  writer.close()
+  t.same(reader.servers.list(), [SERVER])
+  t.end()
+})
+
 void t.test('a reader does not migrate: it says what to start', (t) => {
   const path = join(t.testdir(), 'registry.sqlite')
   copyFileSync(join(FIXTURES, 'schema-v0.sqlite'), path)
