@@ -1,0 +1,242 @@
+import type { Socket } from 'node:net'
+import type { Timer } from '../../clock.js'
+import { MalformedPacket } from '../../wire/malformed-packet.js'
+import { readInPlace } from './accepted-socket.js'
+import { Channel } from './channel.js'
+import { FullFeature } from './full-feature.js'
+import { LoginPhase, type LoginResult } from './login-phase.js'
+import { Output } from './output.js'
+import { REJECT_REASON } from './pdu.js'
+import { Receiver, type PduSink } from './receiver.js'
+import { sendReject } from './responses.js'
+import { Session } from './session.js'
+import type { ActiveTarget, Member } from './active-target.js'
+import type { PortalCore } from './portal-core.js'
+
+/** Output that waits for the initiator to take it; beyond this we read no further commands. */
+const MAX_BACKLOG_BYTES = 8 << 20
+const LOGIN_DATA_BYTES = 16_384
+
+/** One TCP connection from accept to close; in full feature phase it is its session (RFC 7143: one each). */
+export class Connection implements Member, PduSink {
+  initiator = ''
+  isid = ''
+  /** Target name; '' before login and in discovery. */
+  iqn = ''
+  isKernel = false
+  isLoggedIn = false
+  session: Session | undefined
+  target: ActiveTarget<Connection> | undefined
+  readonly remoteAddress: string
+  readonly #core: PortalCore
+  readonly #socket: Socket
+  readonly #output: Output
+  readonly #receiver: Receiver
+  readonly #timer: Timer
+  #phase: PduSink
+  #stash: Buffer = Buffer.alloc(0)
+  #isBusy = false
+  #isPaused = false
+  #isFeeding = false
+  #isFlushDue = false
+  #isEnding = false
+  #isSeedRead = false
+  #closed: Promise<void> | undefined
+
+  constructor(accepted: Socket, core: PortalCore) {
+    this.#core = core
+    this.remoteAddress = accepted.remoteAddress ?? ''
+    this.#receiver = new Receiver(this, LOGIN_DATA_BYTES)
+    this.#socket = readInPlace(accepted, {
+      buffer: core.receiveBuffer,
+      callback: (length, buffer) => this.#onBytes(buffer as Buffer, length),
+    })
+    this.#socket.setNoDelay(true)
+    this.#socket.on('error', () => this.destroy()).on('end', () => this.destroy())
+    this.#socket.on('close', () => void this.close())
+    this.#output = new Output(this.#socket, core.slabs, () => this.#onWritten())
+    this.#phase = new LoginPhase({
+      find: (iqn) => core.targets.find(iqn),
+      send: (bytes) => this.#send(bytes),
+      admit: (result) => this.#admit(result),
+      refuse: (reason, status, exchange) => {
+        core.loginFailed(this, { ...exchange, check: reason }, status)
+        this.end()
+      },
+      onBusy: (isBusy) => this.#setBusy(isBusy),
+    })
+    this.#timer = core.clock.after(core.loginTimeoutMs, () => this.#loginTimedOut())
+  }
+
+  get isHeld(): boolean {
+    return this.#isBusy || this.#isEnding || this.#output.backlogBytes > MAX_BACKLOG_BYTES
+  }
+
+  placeFor(bytes: Buffer, at: number, length: number): Uint8Array | undefined {
+    return this.#phase.placeFor(bytes, at, length)
+  }
+
+  onPdu(bytes: Buffer, at: number): void {
+    this.#phase.onPdu(bytes, at)
+  }
+
+  /** Closes once everything queued is sent. */
+  end(): void {
+    this.#isEnding = true
+    this.#output.flush()
+    this.#socket.end()
+    this.#core.clock.after(2000, () => this.destroy())
+  }
+
+  /** Closes now. */
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  /** Ends the connection; resolves when no device works for it and its target has let it go. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    this.#timer.cancel()
+    this.#isEnding = true
+    this.#socket.destroy()
+    await this.session?.end()
+    this.#core.leave(this)
+  }
+
+  #onBytes(buffer: Buffer, length: number): boolean {
+    if (this.#stash.length > 0) {
+      this.#stash = Buffer.concat([this.#stash, buffer.subarray(0, length)])
+      return false
+    }
+    const taken = this.#feed(buffer, length)
+    if (taken < length && !this.#isEnding) this.#stash = Buffer.from(buffer.subarray(taken, length))
+    this.#isPaused = this.isHeld
+    return !this.#isPaused
+  }
+
+  #feed(buffer: Buffer, length: number): number {
+    this.#isFeeding = true
+    try {
+      return this.#receiver.feed(buffer, 0, length)
+    } catch (err) {
+      this.#failed(err)
+      return length
+    } finally {
+      this.#isFeeding = false
+      this.#output.flush()
+    }
+  }
+
+  #failed(err: unknown): void {
+    if (!(err instanceof MalformedPacket)) {
+      this.#core.fault(err)
+      this.destroy()
+      return
+    }
+    this.#core.protocolError(this, err.message)
+    const { session } = this
+    if (session !== undefined)
+      sendReject(session.channel, REJECT_REASON.PROTOCOL_ERROR, this.#receiver.header)
+    this.end()
+  }
+
+  #onWritten(): void {
+    if (this.#isPaused && !this.isHeld && this.#output.backlogBytes < MAX_BACKLOG_BYTES / 2) this.#resume()
+  }
+
+  #setBusy(isBusy: boolean): void {
+    this.#isBusy = isBusy
+    if (!isBusy && !this.#isFeeding) this.#resume()
+  }
+
+  #resume(): void {
+    const stash = this.#stash
+    this.#stash = Buffer.alloc(0)
+    const taken = this.#feed(stash, stash.length)
+    if (taken < stash.length) this.#stash = stash.subarray(taken)
+    if (this.#stash.length > 0 || this.isHeld) return
+    this.#isPaused = false
+    this.#socket.resume()
+  }
+
+  #send(bytes: Uint8Array): void {
+    const at = this.#output.room(bytes.length)
+    this.#output.bytes.set(bytes, at)
+    this.#output.commit(bytes.length)
+    this.#flushLater()
+  }
+
+  /** What comes outside of a received chunk is written once per turn of the event loop. */
+  #flushLater(): void {
+    if (this.#isFeeding || this.#isFlushDue) return
+    this.#isFlushDue = true
+    setImmediate(() => {
+      this.#isFlushDue = false
+      this.#output.flush()
+      this.#onWritten()
+    })
+  }
+
+  #loginTimedOut(): void {
+    if (this.isLoggedIn) return
+    const check = 'the login took too long'
+    this.#core.loginFailed(this, { initiator: this.initiator, targetName: this.iqn, check }, 0)
+    this.destroy()
+  }
+
+  /** The login is right: takes its place on the target, then lets the last response go. */
+  async #admit(result: LoginResult): Promise<number> {
+    this.initiator = result.exchange.initiator
+    this.isid = result.isid
+    const { exchange, numbers } = result
+    const { target: spec, parameters } = exchange
+    this.isKernel = exchange.hasAlias || parameters.peerMaxRecvDataSegmentLength !== 8192
+    if (spec !== undefined) {
+      this.iqn = spec.iqn
+      this.target = await this.#core.join(this, spec)
+      if (this.#closed !== undefined) {
+        this.#core.leave(this)
+        throw new Error('the initiator went away during its login')
+      }
+    }
+    const channel = new Channel(this.#output, parameters, numbers)
+    const { target } = this
+    if (target !== undefined) {
+      this.session = new Session(channel, target.units, this.#core.buffers, {
+        onRead: (lun, lba) => this.#onRead(lun, lba),
+        onOutput: () => this.#flushLater(),
+        onFault: (err) => this.#core.fault(err),
+      })
+    }
+    this.#receiver.maxDataBytes = parameters.maxRecvDataSegmentLength
+    this.#phase = this.#fullFeature(channel)
+    this.isLoggedIn = true
+    this.#timer.cancel()
+    this.#core.loggedIn(this)
+    return this.#core.nextTsih()
+  }
+
+  #fullFeature(channel: Channel): FullFeature {
+    return new FullFeature({
+      channel,
+      session: this.session,
+      sendTargets: (value) => this.#core.sendTargets(this, value),
+      siblings: () => [...(this.target?.members ?? [])].flatMap((member) => member.session ?? []),
+      hasLun: (lun) => this.target?.units.unit(lun) !== undefined,
+      isHeld: () => this.isHeld,
+      onOutput: () => this.#flushLater(),
+      end: () => this.end(),
+    })
+  }
+
+  /** The partition table is read by anybody who scans; what lies behind it is the seed (GPT ends at LBA 33). */
+  #onRead(lun: number, lba: number): void {
+    if (lun !== 1 || this.#isSeedRead || lba < 34 || !this.isKernel) return
+    this.#isSeedRead = true
+    this.#core.seedRead(this)
+  }
+}

@@ -1,0 +1,195 @@
+import { MalformedPacket } from '../../wire/malformed-packet.js'
+import { SENSE } from '../scsi/sense.js'
+import type { Channel } from './channel.js'
+import { negotiate } from './parameters.js'
+import { NO_TAG, readLun, REJECT_REASON, REQUEST, RESPONSE } from './pdu.js'
+import type { PduSink } from './receiver.js'
+import { sendNopIn, sendPlain, sendReject, sendText } from './responses.js'
+import type { Session } from './session.js'
+import type { Task } from './task.js'
+import { decodeText, encodeText, MAX_TEXT_BYTES } from './text.js'
+
+/** Task management functions (RFC 7143 §11.5.1) and answers (§11.6.1). */
+const FUNCTION = {
+  ABORT_TASK: 1,
+  ABORT_TASK_SET: 2,
+  CLEAR_TASK_SET: 4,
+  LUN_RESET: 5,
+  WARM_RESET: 6,
+  REASSIGN: 8,
+}
+const ANSWER = { COMPLETE: 0, NO_TASK: 1, NO_LUN: 2, REASSIGN_NOT_SUPPORTED: 4, NOT_SUPPORTED: 5 }
+const CONTINUE = 0x40
+
+/** What a connection in full feature phase needs from around it. */
+export interface FullFeatureDeps {
+  readonly channel: Channel
+  /** Undefined in a discovery session. */
+  readonly session: Session | undefined
+  /** Key=value pairs that answer SendTargets with this value. */
+  sendTargets(value: string): [string, string][]
+  /** Every session of the same target, this one included. */
+  siblings(): Iterable<Session>
+  hasLun(lun: number): boolean
+  isHeld(): boolean
+  onOutput(): void
+  /** Closes the connection once everything queued is sent. */
+  end(): void
+}
+
+/** Full feature phase of one connection: everything but the SCSI commands themselves (RFC 7143 §11). */
+export class FullFeature implements PduSink {
+  readonly #deps: FullFeatureDeps
+  #segment: Buffer = Buffer.alloc(0)
+  #text: Buffer = Buffer.alloc(0)
+  #answer: Buffer = Buffer.alloc(0)
+
+  constructor(deps: FullFeatureDeps) {
+    this.#deps = deps
+  }
+
+  get isHeld(): boolean {
+    return this.#deps.isHeld()
+  }
+
+  placeFor(bytes: Buffer, at: number, length: number): Uint8Array | undefined {
+    const opcode = (bytes[at] ?? 0) & 0x3f
+    if (opcode === REQUEST.SCSI_COMMAND) return this.#session(opcode).placeImmediate(bytes, at, length)
+    if (opcode === REQUEST.DATA_OUT) return this.#session(opcode).placeDataOut(bytes, at, length)
+    if (length > MAX_TEXT_BYTES)
+      throw new MalformedPacket('iSCSI PDU', 5, `${length} bytes for opcode ${opcode}`)
+    this.#segment = Buffer.alloc(length)
+    return this.#segment
+  }
+
+  onPdu(bytes: Buffer, at: number): void {
+    const opcode = (bytes[at] ?? 0) & 0x3f
+    switch (opcode) {
+      case REQUEST.SCSI_COMMAND:
+        this.#session(opcode).onCommand(bytes, at)
+        return
+      case REQUEST.DATA_OUT:
+        this.#session(opcode).onDataOut(bytes, at)
+        return
+      default:
+        this.#onControl(opcode, bytes, at)
+        this.#segment = Buffer.alloc(0)
+    }
+  }
+
+  #session(opcode: number): Session {
+    const { session } = this.#deps
+    if (session !== undefined) return session
+    throw new MalformedPacket('iSCSI PDU', 0, `opcode ${opcode} in a discovery session`)
+  }
+
+  #onControl(opcode: number, bytes: Buffer, at: number): void {
+    if (opcode === REQUEST.SNACK) {
+      sendReject(this.#deps.channel, REJECT_REASON.SNACK, bytes.subarray(at, at + 48)) // ErrorRecoveryLevel 0
+      return
+    }
+    if (this.#deps.channel.accept(bytes, at)) this.#onOrdered(opcode, bytes, at)
+  }
+
+  #onOrdered(opcode: number, bytes: Buffer, at: number): void {
+    const itt = bytes.readUInt32BE(at + 16)
+    switch (opcode) {
+      case REQUEST.NOP_OUT:
+        this.#onNop(bytes, at, itt)
+        return
+      case REQUEST.TEXT:
+        this.#onText(bytes, at, itt)
+        return
+      case REQUEST.TASK_MANAGEMENT:
+        this.#onTaskManagement(bytes, at, itt)
+        return
+      case REQUEST.LOGOUT:
+        sendPlain(this.#deps.channel, RESPONSE.LOGOUT, itt, ((bytes[at + 1] ?? 0) & 0x7f) === 2 ? 2 : 0)
+        this.#deps.end()
+        return
+      default:
+        sendReject(this.#deps.channel, REJECT_REASON.COMMAND_NOT_SUPPORTED, bytes.subarray(at, at + 48))
+    }
+  }
+
+  #onNop(bytes: Buffer, at: number, itt: number): void {
+    if (itt === NO_TAG) return // an answer to a ping of ours
+    const { channel } = this.#deps
+    const data = this.#segment.subarray(0, channel.parameters.peerMaxRecvDataSegmentLength)
+    sendNopIn(channel, itt, Buffer.from(bytes.subarray(at + 8, at + 16)), data)
+  }
+
+  #onText(bytes: Buffer, at: number, itt: number): void {
+    const isContinued = ((bytes[at + 1] ?? 0) & CONTINUE) !== 0
+    if (this.#text.length + this.#segment.length > MAX_TEXT_BYTES) {
+      throw new MalformedPacket('iSCSI text', 0, 'text is too long')
+    }
+    this.#text = Buffer.concat([this.#text, this.#segment])
+    if (isContinued) {
+      sendText(this.#deps.channel, itt, 1, this.#answer)
+      return
+    }
+    const text = this.#text
+    this.#text = Buffer.alloc(0)
+    if (text.length > 0 || bytes.readUInt32BE(at + 20) === NO_TAG) this.#answer = this.#answerText(text)
+    this.#sendAnswer(itt)
+  }
+
+  #answerText(text: Buffer): Buffer {
+    const answers: [string, string][] = []
+    for (const [key, value] of decodeText(text)) {
+      if (key === 'SendTargets') answers.push(...this.#deps.sendTargets(value))
+      else if (key === 'MaxRecvDataSegmentLength') negotiate(key, value, this.#deps.channel.parameters)
+      else answers.push([key, 'Reject']) // nothing else may change after login (RFC 7143 §13)
+    }
+    return encodeText(answers)
+  }
+
+  /** As much as the initiator takes in one PDU; it asks for the rest with our tag. */
+  #sendAnswer(itt: number): void {
+    const { channel } = this.#deps
+    const part = this.#answer.subarray(0, channel.parameters.peerMaxRecvDataSegmentLength)
+    this.#answer = this.#answer.subarray(part.length)
+    sendText(channel, itt, this.#answer.length > 0 ? 1 : NO_TAG, part)
+  }
+
+  #onTaskManagement(bytes: Buffer, at: number, itt: number): void {
+    const session = this.#session(REQUEST.TASK_MANAGEMENT)
+    const code = (bytes[at + 1] ?? 0) & 0x7f
+    const lun = readLun(bytes, at + 8)
+    const [answer, aborted] = this.#manage(session, code, lun, bytes.readUInt32BE(at + 20))
+    const done = Promise.all(aborted)
+    // A command that was aborted may still be with a device: the answer says it can do no more (SAM-5 §7.1).
+    void done.then(() => {
+      if (this.#deps.channel.isClosed) return
+      sendPlain(this.#deps.channel, RESPONSE.TASK_MANAGEMENT, itt, answer)
+      this.#deps.onOutput()
+    })
+  }
+
+  #manage(session: Session, code: number, lun: number, tag: number): [number, Promise<void>[]] {
+    if (code === FUNCTION.REASSIGN) return [ANSWER.REASSIGN_NOT_SUPPORTED, []]
+    if (code === FUNCTION.WARM_RESET) return [ANSWER.COMPLETE, this.#reset(session, () => true)]
+    const isKnown = code === FUNCTION.ABORT_TASK || code === FUNCTION.ABORT_TASK_SET
+    const isWide = code === FUNCTION.CLEAR_TASK_SET || code === FUNCTION.LUN_RESET
+    if (!isKnown && !isWide) return [ANSWER.NOT_SUPPORTED, []]
+    if (!this.#deps.hasLun(lun)) return [ANSWER.NO_LUN, []]
+    if (isWide) return [ANSWER.COMPLETE, this.#reset(session, (task) => task.lun === lun, lun)]
+    return this.#abort(session, code, lun, tag)
+  }
+
+  #abort(session: Session, code: number, lun: number, tag: number): [number, Promise<void>[]] {
+    const isMeant = (task: Task): boolean =>
+      task.lun === lun && (code !== FUNCTION.ABORT_TASK || task.itt === tag)
+    const tasks = session.tasks.all().filter(isMeant)
+    const isMissing = code === FUNCTION.ABORT_TASK && tasks.length === 0
+    return isMissing ? [ANSWER.NO_TASK, []] : [ANSWER.COMPLETE, [session.abort(tasks)]]
+  }
+
+  #reset(own: Session, isMeant: (task: Task) => boolean, lun = 0): Promise<void>[] {
+    return [...this.#deps.siblings()].map((session) => {
+      if (session !== own) session.nexus.raise(lun, SENSE.BUS_DEVICE_RESET)
+      return session.abort(session.tasks.all().filter(isMeant))
+    })
+  }
+}

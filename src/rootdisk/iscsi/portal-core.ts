@@ -1,0 +1,185 @@
+import type { Logger } from 'pino'
+import type { Clock } from '../../clock.js'
+import type { EmitEvent, Stage } from '../../events.js'
+import type { TargetSpec } from '../export.js'
+import { ActiveTarget } from './active-target.js'
+import { BufferPool } from './buffer-pool.js'
+import type { Connection } from './connection.js'
+import { LoginRefused, LOGIN_STATUS } from './login.js'
+import { SlabPool } from './output.js'
+
+/** The targets of the host, as far as the portal asks. */
+export interface TargetDirectory {
+  find(iqn: string): TargetSpec | undefined
+  list(): readonly TargetSpec[]
+}
+
+/** What a login tells whoever wants to know. */
+export interface LoginNotice {
+  readonly iqn: string
+  readonly initiator: string
+  readonly remoteAddress: string
+  /** The operating system's initiator, not the boot firmware's. */
+  readonly isKernel: boolean
+}
+
+/** What the portal is given by the entry file. */
+export interface IscsiPortalDeps {
+  readonly targets: TargetDirectory
+  readonly emit: EmitEvent
+  readonly clock: Clock
+  readonly log: Logger
+  readonly onLogin?: (notice: LoginNotice) => void
+}
+
+/** What the connections of a portal share: memory, open targets, and their voice. */
+export class PortalCore {
+  readonly targets: TargetDirectory
+  readonly clock: Clock
+  readonly loginTimeoutMs: number
+  /** Shared by all connections: bytes are used up before the next read event. */
+  readonly receiveBuffer = Buffer.allocUnsafeSlow(262_144)
+  readonly slabs = new SlabPool()
+  readonly buffers = new BufferPool(32 << 20)
+  readonly connections = new Set<Connection>()
+  readonly #deps: IscsiPortalDeps
+  readonly #maxSessionsPerTarget: number
+  readonly #active = new Map<string, Promise<ActiveTarget<Connection>>>()
+  readonly #closing = new Map<string, Promise<void>>()
+  #tsih = 0
+
+  constructor(deps: IscsiPortalDeps, limits: { loginTimeoutMs: number; maxSessionsPerTarget: number }) {
+    this.#deps = deps
+    this.targets = deps.targets
+    this.clock = deps.clock
+    this.loginTimeoutMs = limits.loginTimeoutMs
+    this.#maxSessionsPerTarget = limits.maxSessionsPerTarget
+  }
+
+  /** A target session identifying handle, never 0. */
+  nextTsih(): number {
+    this.#tsih = (this.#tsih % 0xffff) + 1
+    return this.#tsih
+  }
+
+  /**
+   * Puts a connection on its target, opening it when it is the first. A session of the same initiator and
+   * ISID is replaced at once (RFC 7143 §6.3.5), but only after nothing it had begun can still reach a disk.
+   */
+  async join(connection: Connection, spec: TargetSpec): Promise<ActiveTarget<Connection>> {
+    const { initiator, isid } = connection
+    let target = await this.#open(spec)
+    while (target.isClosing) target = await this.#open(spec)
+    const replaced = [...target.members].filter((each) => each.initiator === initiator && each.isid === isid)
+    if (target.members.size - replaced.length >= this.#maxSessionsPerTarget) {
+      throw new LoginRefused(LOGIN_STATUS.OUT_OF_RESOURCES, 'the target has as many sessions as it may')
+    }
+    target.members.add(connection)
+    await Promise.all(replaced.map((each) => each.close()))
+    return target
+  }
+
+  /** Takes a connection away; the last one on a target closes its devices. */
+  leave(connection: Connection): void {
+    this.connections.delete(connection)
+    const iqn = connection.iqn
+    const opened = this.#active.get(iqn)
+    if (opened === undefined) return
+    const closing = opened
+      .then((target) => this.#leave(target, connection))
+      .catch((err: unknown) => this.fault(err))
+    const both = Promise.all([this.#closing.get(iqn), closing]).then(() => undefined)
+    this.#closing.set(iqn, both)
+    void both.then(() => {
+      if (this.#closing.get(iqn) === both) this.#closing.delete(iqn)
+    })
+  }
+
+  /** Resolves when every device that had to be closed is. */
+  async settled(): Promise<void> {
+    while (this.#closing.size > 0) await Promise.all(this.#closing.values())
+  }
+
+  /** Targets that are open now. */
+  activeIqns(): string[] {
+    return [...this.#active.keys()]
+  }
+
+  /** SendTargets (RFC 7143 appendix C): an initiator is shown its own targets and no other. */
+  sendTargets(connection: Connection, value: string): [string, string][] {
+    const isWanted = (spec: TargetSpec): boolean => {
+      if (spec.initiatorIqn.toLowerCase() !== connection.initiator) return false
+      return value === 'All' ? connection.iqn === '' : spec.iqn === (value === '' ? connection.iqn : value)
+    }
+    return this.targets
+      .list()
+      .filter(isWanted)
+      .map((spec) => ['TargetName', spec.iqn] as [string, string])
+  }
+
+  loggedIn(connection: Connection): void {
+    const { iqn, initiator, remoteAddress, isKernel } = connection
+    if (iqn === '') return
+    const stage: Stage = isKernel ? 'kernel-login' : 'iscsi-login'
+    const who = isKernel ? 'the operating system' : 'the boot firmware'
+    this.#emit('iscsi.login', `${initiator} logged in to ${iqn} from ${who}`, connection, stage)
+    this.#deps.onLogin?.({ iqn, initiator, remoteAddress, isKernel })
+  }
+
+  loginFailed(
+    connection: Connection,
+    what: { initiator: string; targetName: string; check: string },
+    status: number,
+  ): void {
+    const { initiator, targetName, check } = what
+    const [who, where] = [initiator || 'an unnamed initiator', targetName || 'no target']
+    const message = `login of ${who} to ${where} failed: ${check} (status ${status.toString(16).padStart(4, '0')}h)`
+    const event = { kind: 'iscsi.login-failed', message, ip: connection.remoteAddress }
+    this.#deps.emit(targetName === '' ? event : { ...event, iqn: targetName })
+  }
+
+  seedRead(connection: Connection): void {
+    this.#emit('iscsi.seed-read', `${connection.initiator} reads its seed disk`, connection, 'seed-read')
+  }
+
+  protocolError(connection: Connection, reason: string): void {
+    const who = connection.initiator || connection.remoteAddress
+    this.#emit('iscsi.protocol-error', `connection of ${who} closed: ${reason}`, connection)
+  }
+
+  fault(err: unknown): void {
+    this.#deps.log.error({ err }, 'iSCSI command failed inside the target')
+  }
+
+  #emit(kind: string, message: string, connection: Connection, stage?: Stage): void {
+    const { iqn, remoteAddress: ip } = connection
+    const about = { kind, message, ip, ...(iqn === '' ? {} : { iqn }) }
+    this.#deps.emit(stage === undefined ? about : { ...about, stage })
+  }
+
+  async #open(spec: TargetSpec): Promise<ActiveTarget<Connection>> {
+    for (;;) {
+      const known = this.#active.get(spec.iqn)
+      if (known !== undefined) return known
+      const closing = this.#closing.get(spec.iqn)
+      if (closing === undefined) break
+      await closing
+    }
+    const opened = ActiveTarget.open<Connection>(spec)
+    this.#active.set(spec.iqn, opened)
+    try {
+      return await opened
+    } catch (err) {
+      this.#active.delete(spec.iqn)
+      throw err
+    }
+  }
+
+  async #leave(target: ActiveTarget<Connection>, connection: Connection): Promise<void> {
+    target.members.delete(connection)
+    if (target.members.size > 0 || target.isClosing) return
+    target.isClosing = true
+    this.#active.delete(target.spec.iqn)
+    await target.close()
+  }
+}

@@ -1,0 +1,276 @@
+import { MalformedPacket } from '../../wire/malformed-packet.js'
+import { hasProtection, readRange } from '../scsi/block-range.js'
+import { BLOCK_BYTES, MAX_TRANSFER_BLOCKS, Nexus } from '../scsi/logical-unit.js'
+import { checkCondition, SENSE, type Outcome } from '../scsi/sense.js'
+import type { TargetUnits } from '../scsi/target-units.js'
+import { dataOutBytes } from '../scsi/transfer-length.js'
+import type { BufferPool } from './buffer-pool.js'
+import type { Channel } from './channel.js'
+import { NO_TAG, readLun } from './pdu.js'
+import { Reads } from './reads.js'
+import { sendOutcome, sendR2t } from './responses.js'
+import { devicesDone, Task, TaskSet } from './task.js'
+
+const MAX_TRANSFER_BYTES = MAX_TRANSFER_BLOCKS * BLOCK_BYTES
+/** Write data that R2Ts may ask for at a time, per session. */
+const MAX_SOLICITED_BYTES = 16 << 20
+const NO_DATA = new Uint8Array(0)
+const FINAL = 0x80
+const READ = 0x40
+const WRITE = 0x20
+
+/** What a session tells its portal. */
+export interface SessionEvents {
+  /** A read of `lun` went to the device. */
+  onRead(lun: number, lba: number): void
+  /** Something was queued outside of a received chunk. */
+  onOutput(): void
+  /** Our own fault, to be logged. */
+  onFault(err: unknown): void
+}
+
+/** The SCSI side of a session: commands, their data both ways, and their answers. */
+export class Session {
+  readonly nexus = new Nexus()
+  readonly tasks = new TaskSet()
+  readonly channel: Channel
+  readonly #units: TargetUnits
+  readonly #buffers: BufferPool
+  readonly #events: SessionEvents
+  readonly #range = { lba: 0, blocks: 0 }
+  readonly #reads: Reads
+  readonly #waiting: Task[] = []
+  #solicitedBytes = 0
+  #nextTtt = 1
+  #incoming: Task | undefined
+
+  constructor(channel: Channel, units: TargetUnits, buffers: BufferPool, events: SessionEvents) {
+    this.channel = channel
+    this.#units = units
+    this.#buffers = buffers
+    this.#events = events
+    this.#reads = new Reads(channel, this.tasks, events)
+    for (const unit of units.units) this.nexus.raise(unit.lun, SENSE.POWER_ON)
+  }
+
+  /** Where the immediate data of the command at `at` goes. */
+  placeImmediate(bytes: Buffer, at: number, length: number): Uint8Array | undefined {
+    if (!this.channel.accept(bytes, at)) return undefined
+    const task = this.#begin(bytes, at)
+    this.#incoming = task
+    const { immediateData, firstBurstLength } = this.channel.parameters
+    if (!immediateData || length > firstBurstLength || length > task.expectedBytes || !task.isWrite) {
+      throw new MalformedPacket('iSCSI command', 5, `${length} bytes of immediate data are not allowed here`)
+    }
+    task.receivedBytes = Math.min(length, task.wantedBytes)
+    return length <= task.wantedBytes ? task.dataOut : undefined
+  }
+
+  /** A SCSI Command PDU is complete. */
+  onCommand(bytes: Buffer, at: number): void {
+    const hasData = bytes.readUInt32BE(at + 4) % 0x1000000 > 0
+    if (hasData) {
+      const task = this.#incoming
+      this.#incoming = undefined
+      if (task !== undefined) this.#afterCommand(task, ((bytes[at + 1] ?? 0) & FINAL) !== 0)
+      return
+    }
+    if (!this.channel.accept(bytes, at) || this.#readAtOnce(bytes, at)) return
+    this.#afterCommand(this.#begin(bytes, at), ((bytes[at + 1] ?? 0) & FINAL) !== 0)
+  }
+
+  /** Where the data of a Data-Out PDU goes; undefined when its task is gone. */
+  placeDataOut(bytes: Buffer, at: number, length: number): Uint8Array | undefined {
+    const task = this.tasks.get(bytes.readUInt32BE(at + 16))
+    if (task?.dataOut === undefined || task.isRunning) return undefined
+    checkDataOut(task, bytes, at, length)
+    return task.dataOut.subarray(task.receivedBytes, task.receivedBytes + length)
+  }
+
+  /** A Data-Out PDU is complete. */
+  onDataOut(bytes: Buffer, at: number): void {
+    const task = this.tasks.get(bytes.readUInt32BE(at + 16))
+    if (task?.dataOut === undefined || task.isRunning) return
+    const length = bytes.readUIntBE(at + 5, 3)
+    if (length === 0) checkDataOut(task, bytes, at, 0)
+    task.receivedBytes += length
+    task.dataSn++
+    const isFinal = ((bytes[at + 1] ?? 0) & FINAL) !== 0
+    checkBurst(task, isFinal)
+    if (isFinal) this.#burstEnded(task)
+  }
+
+  /** Forgets these tasks: none will be answered. Resolves when no device works for any of them. */
+  abort(tasks: readonly Task[]): Promise<void> {
+    for (const task of tasks) {
+      task.isAborted = true
+      if (!task.isRunning) this.#release(task)
+    }
+    return devicesDone(tasks)
+  }
+
+  /** Ends everything; resolves when no device works for this session. */
+  async end(): Promise<void> {
+    this.channel.isClosed = true
+    const running = this.tasks.running()
+    await this.abort(this.tasks.all())
+    await devicesDone(running)
+  }
+
+  #begin(bytes: Buffer, at: number): Task {
+    const task = this.#open(bytes, at, readLun(bytes, at + 8))
+    if (task.isWrite && task.expectedBytes > 0 && task.expectedBytes <= MAX_TRANSFER_BYTES) {
+      task.wantedBytes = task.expectedBytes
+      task.dataOut = this.#buffers.take(task.expectedBytes)
+      task.burstEnd = Math.min(task.expectedBytes, this.channel.parameters.firstBurstLength)
+    }
+    return task
+  }
+
+  #afterCommand(task: Task, isFinal: boolean): void {
+    if (task.isWrite && task.expectedBytes > MAX_TRANSFER_BYTES) {
+      this.#answer(task, checkCondition(SENSE.INVALID_FIELD_IN_CDB))
+      return
+    }
+    if (isFinal || task.wantedBytes === task.receivedBytes) this.#solicit(task)
+    else if (this.channel.parameters.initialR2t) {
+      throw new MalformedPacket('iSCSI command', 1, 'unsolicited data was not negotiated')
+    }
+  }
+
+  #burstEnded(task: Task): void {
+    this.#solicitedBytes -= task.solicitedBytes
+    task.solicitedBytes = 0
+    this.#solicit(task)
+    const next = this.#waiting.shift()
+    if (next !== undefined && !next.isAborted) this.#solicit(next)
+  }
+
+  #solicit(task: Task): void {
+    if (task.receivedBytes === task.wantedBytes) {
+      this.#run(task)
+      return
+    }
+    if (this.#solicitedBytes > MAX_SOLICITED_BYTES) {
+      this.#waiting.push(task)
+      return
+    }
+    const length = Math.min(this.channel.parameters.maxBurstLength, task.wantedBytes - task.receivedBytes)
+    task.ttt = this.#nextTtt
+    this.#nextTtt = (this.#nextTtt % 0x7fffffff) + 1
+    task.dataSn = 0
+    task.solicitedBytes = length
+    this.#solicitedBytes += length
+    task.burstEnd = task.receivedBytes + length
+    sendR2t(this.channel, task, task.receivedBytes, length)
+    task.r2tSn++
+  }
+
+  #run(task: Task): void {
+    const dataOut = task.dataOut?.subarray(0, task.wantedBytes) ?? NO_DATA
+    const request = { nexus: this.nexus, lun: task.lun, cdb: task.cdb, dataOut }
+    const outcome = this.#units.execute(request, (err) => this.#events.onFault(err))
+    if (!(outcome instanceof Promise)) {
+      this.#answer(task, outcome)
+      return
+    }
+    this.tasks.start(task)
+    void outcome.then((later) => {
+      this.tasks.finish(task)
+      this.#answer(task, later)
+      this.#events.onOutput()
+    })
+  }
+
+  #answer(task: Task, outcome: Outcome): void {
+    this.#release(task)
+    if (task.isAborted || this.channel.isClosed) return
+    const expectedInBytes = task.isRead ? task.expectedBytes : 0
+    const wanted = dataOutBytes(task.cdb) ?? (task.isWrite ? task.expectedBytes : 0)
+    const excessOutBytes = outcome.sense === undefined ? wanted - (task.isWrite ? task.expectedBytes : 0) : 0
+    const command = { itt: task.itt, expectedInBytes, excessOutBytes, dataSn: task.r2tSn }
+    sendOutcome(this.channel, command, outcome)
+  }
+
+  #release(task: Task): void {
+    if (this.tasks.get(task.itt) !== task) return
+    this.tasks.remove(task)
+    this.#solicitedBytes -= task.solicitedBytes
+    if (!task.isImmediate) this.channel.openCommands--
+    if (task.dataOut !== undefined) this.#buffers.give(task.dataOut)
+    task.dataOut = undefined
+  }
+
+  /** The fast path: READ from a unit that is there, in range, nothing else to be told. */
+  #readAtOnce(bytes: Buffer, at: number): boolean {
+    const lun = readLun(bytes, at + 8)
+    const unit = this.#units.unit(lun)
+    if (unit === undefined || this.nexus.hasAttention || !isPlainRead(bytes, at)) return false
+    const range = this.#range
+    readRange(bytes, at + 32, range)
+    if (range.blocks === 0 || range.blocks > MAX_TRANSFER_BLOCKS) return false
+    if (!unit.hasRange(range.lba, range.blocks)) return false
+    this.#events.onRead(lun, range.lba)
+    const asked = range.blocks * BLOCK_BYTES
+    const expectedBytes = bytes.readUInt32BE(at + 20)
+    const read = {
+      itt: bytes.readUInt32BE(at + 16),
+      offset: range.lba * BLOCK_BYTES,
+      totalBytes: Math.min(asked, expectedBytes),
+      excessBytes: asked - expectedBytes,
+      sentBytes: 0,
+      dataSn: 0,
+    }
+    this.#reads.start(unit, read, () => this.#open(bytes, at, lun))
+    return true
+  }
+
+  #open(bytes: Buffer, at: number, lun: number): Task {
+    const task = new Task(bytes, at, lun)
+    if (this.tasks.get(task.itt) !== undefined) {
+      throw new MalformedPacket('iSCSI command', 16, 'the initiator task tag is in use')
+    }
+    this.tasks.add(task)
+    if (!task.isImmediate) this.channel.openCommands++
+    return task
+  }
+}
+
+/** Byte of the CDB that holds NACA, for the commands of the fast path: READ(6), (10), (16), (12). */
+const CONTROL_BYTE: ReadonlyMap<number, number> = new Map([
+  [0x08, 5],
+  [0x28, 9],
+  [0x88, 15],
+  [0xa8, 11],
+])
+
+/** A READ that expects data in, sends none, and sets no protection or NACA bit. */
+function isPlainRead(bytes: Buffer, at: number): boolean {
+  const control = CONTROL_BYTE.get(bytes[at + 32] ?? 0)
+  if (control === undefined || bytes.readUInt32BE(at + 20) === 0) return false
+  if (((bytes[at + 1] ?? 0) & (READ | WRITE | FINAL)) !== (READ | FINAL)) return false
+  return ((bytes[at + 32 + control] ?? 0) & 0x04) === 0 && !hasProtection(bytes, at + 32)
+}
+
+/** The final bit comes with the last byte of a burst; unsolicited data may end earlier. */
+function checkBurst(task: Task, isFinal: boolean): void {
+  const isBurstDone = task.receivedBytes === task.burstEnd
+  const isSolicited = task.ttt !== NO_TAG
+  if (isSolicited ? isFinal === isBurstDone : isFinal || !isBurstDone) return
+  throw new MalformedPacket('iSCSI Data-Out', 1, 'the final bit does not end the burst')
+}
+
+/** RFC 7143 §11.7: with DataPDUInOrder and one burst at a time there is only one right next PDU. */
+function checkDataOut(task: Task, bytes: Buffer, at: number, length: number): void {
+  const [ttt, dataSn, offset] = [
+    bytes.readUInt32BE(at + 20),
+    bytes.readUInt32BE(at + 36),
+    bytes.readUInt32BE(at + 40),
+  ]
+  if (ttt !== task.ttt) throw new MalformedPacket('iSCSI Data-Out', 20, 'not the transfer asked for')
+  if (dataSn !== task.dataSn)
+    throw new MalformedPacket('iSCSI Data-Out', 36, `DataSN ${dataSn} is not ${task.dataSn}`)
+  if (offset !== task.receivedBytes) throw new MalformedPacket('iSCSI Data-Out', 40, 'data out of order')
+  if (offset + length > task.burstEnd)
+    throw new MalformedPacket('iSCSI Data-Out', 5, 'more data than the burst has')
+}

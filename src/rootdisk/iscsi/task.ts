@@ -1,0 +1,94 @@
+import { NO_TAG } from './pdu.js'
+
+/** One command between its arrival and its answer. */
+export class Task {
+  readonly itt: number
+  readonly lun: number
+  /** 16 bytes, a copy. */
+  readonly cdb: Buffer
+  /** Expected Data Transfer Length of the header. */
+  readonly expectedBytes: number
+  readonly isRead: boolean
+  readonly isWrite: boolean
+  /** Immediate commands stand outside the command window. */
+  readonly isImmediate: boolean
+  /** Data-out, `wantedBytes` of it; undefined when there is none. */
+  dataOut: Buffer | undefined
+  wantedBytes = 0
+  receivedBytes = 0
+  /** Where the burst under way must end, and the numbers its Data-Out PDUs must have. */
+  burstEnd = 0
+  dataSn = 0
+  ttt = NO_TAG
+  r2tSn = 0
+  /** Bytes of the R2T that is open. */
+  solicitedBytes = 0
+  /** Answered by nobody: aborted, or its session has ended. */
+  isAborted = false
+  /** With the device. */
+  isRunning = false
+  /** Called when the device is done with it. */
+  waiters: (() => void)[] = []
+
+  /** @param at where the header is in `bytes` */
+  constructor(bytes: Buffer, at: number, lun: number) {
+    const flags = bytes[at + 1] ?? 0
+    this.itt = bytes.readUInt32BE(at + 16)
+    this.lun = lun
+    this.cdb = Buffer.from(bytes.subarray(at + 32, at + 48))
+    this.isRead = (flags & 0x40) !== 0
+    this.isWrite = (flags & 0x20) !== 0
+    this.expectedBytes = bytes.readUInt32BE(at + 20)
+    this.isImmediate = ((bytes[at] ?? 0) & 0x40) !== 0
+  }
+}
+
+/** The tasks of a session that are waiting for data or for a device. */
+export class TaskSet {
+  readonly #tasks = new Map<number, Task>()
+  readonly #running = new Set<Task>()
+
+  get size(): number {
+    return this.#tasks.size
+  }
+
+  add(task: Task): void {
+    this.#tasks.set(task.itt, task)
+  }
+
+  get(itt: number): Task | undefined {
+    return this.#tasks.get(itt)
+  }
+
+  all(): Task[] {
+    return [...this.#tasks.values()]
+  }
+
+  remove(task: Task): void {
+    if (this.#tasks.get(task.itt) === task) this.#tasks.delete(task.itt)
+  }
+
+  /** The device has it from now on. */
+  start(task: Task): void {
+    task.isRunning = true
+    this.#running.add(task)
+  }
+
+  /** The device is done with it. */
+  finish(task: Task): void {
+    task.isRunning = false
+    this.#running.delete(task)
+    for (const waiter of task.waiters) waiter()
+  }
+
+  /** Every task that a device has, aborted ones too. */
+  running(): Task[] {
+    return [...this.#running]
+  }
+}
+
+/** Resolves when no device works for any of `tasks`: what was aborted can no longer change a disk. */
+export async function devicesDone(tasks: readonly Task[]): Promise<void> {
+  const running = tasks.filter((task) => task.isRunning)
+  await Promise.all(running.map((task) => new Promise<void>((resolve) => task.waiters.push(resolve))))
+}

@@ -1,0 +1,47 @@
+import { ByteWriter } from '../../wire/writer.js'
+import type { Command } from './command.js'
+import { u32, u64 } from './fields.js'
+import { BLOCK_BYTES, BLOCKS_PER_PHYSICAL_EXPONENT } from './logical-unit.js'
+import { checkCondition, good, SENSE, type Outcome } from './sense.js'
+
+const MAX_STATUS_DESCRIPTORS = 64
+
+/** READ CAPACITY(10) (SBC-3 §5.15). */
+export function readCapacity10({ unit, cdb }: Command): Outcome {
+  if (((cdb[8] ?? 0) & 1) === 0 && u32(cdb, 2) !== 0) return checkCondition(SENSE.INVALID_FIELD_IN_CDB)
+  const last = Math.min(unit.blockCount - 1, 0xffffffff)
+  return good(new ByteWriter().u32(last).u32(BLOCK_BYTES).bytes(), 8)
+}
+
+/** READ CAPACITY(16) (SBC-3 §5.16): thin provisioned, unmapped blocks read as zeros. */
+export function readCapacity16({ unit, cdb }: Command): Outcome {
+  const out = new ByteWriter()
+    .u64(BigInt(unit.blockCount - 1))
+    .u32(BLOCK_BYTES)
+    .u8(0)
+  out.u8(BLOCKS_PER_PHYSICAL_EXPONENT).u16(0xc000).zeros(16) // LBPME, LBPRZ, aligned at block 0
+  return good(out.bytes(), u32(cdb, 10))
+}
+
+/** GET LBA STATUS (SBC-3 §5.6): mapped or deallocated, from the extents of the device. */
+export function getLbaStatus({ unit, cdb }: Command): Outcome {
+  const first = u64(cdb, 2)
+  if (first >= unit.blockCount) return checkCondition(SENSE.LBA_OUT_OF_RANGE)
+  const start = first * BLOCK_BYTES
+  const length = Math.min(unit.blockCount * BLOCK_BYTES - start, 0x4000_0000)
+  const body = new ByteWriter()
+  for (const extent of unit.device.extents(start, length).slice(0, MAX_STATUS_DESCRIPTORS)) {
+    const lba = Math.max(extent.offset, start) / BLOCK_BYTES
+    const blocks = (Math.min(extent.offset + extent.length, start + length) - lba * BLOCK_BYTES) / BLOCK_BYTES
+    body
+      .u64(BigInt(Math.floor(lba)))
+      .u32(Math.ceil(blocks))
+      .u8(extent.kind === 'data' ? 0 : 1)
+      .zeros(3)
+  }
+  const out = new ByteWriter()
+    .u32(4 + body.length)
+    .zeros(4)
+    .put(body.bytes())
+  return good(out.bytes(), u32(cdb, 10))
+}

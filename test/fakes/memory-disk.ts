@@ -1,0 +1,78 @@
+import { BlockError, type BlockDevice, type Extent } from '../../src/rootdisk/block-device.js'
+
+/** A disk in memory; with `isSlow` every call takes a turn of the event loop. */
+export class MemoryDisk implements BlockDevice {
+  readonly bytes: Buffer
+  readonly isReadOnly: boolean
+  isSlow: boolean
+  /** Next calls fail with this. */
+  failure: BlockError | undefined
+  flushes = 0
+  isClosed = false
+
+  constructor(sizeBytes: number, options: { isReadOnly?: boolean; isSlow?: boolean } = {}) {
+    this.bytes = Buffer.alloc(sizeBytes)
+    this.isReadOnly = options.isReadOnly ?? false
+    this.isSlow = options.isSlow ?? false
+  }
+
+  get sizeBytes(): number {
+    return this.bytes.length
+  }
+
+  read(offset: number, into: Uint8Array): undefined | Promise<void> {
+    return this.#run(() => {
+      into.set(this.bytes.subarray(offset, offset + into.length))
+    })
+  }
+
+  write(offset: number, from: Uint8Array): undefined | Promise<void> {
+    if (this.isReadOnly) throw new BlockError('read-only', 'the disk is read-only')
+    return this.#run(() => {
+      this.bytes.set(from, offset)
+    })
+  }
+
+  flush(): undefined | Promise<void> {
+    return this.#run(() => this.flushes++)
+  }
+
+  unmap(offset: number, length: number): undefined | Promise<void> {
+    return this.#run(() => this.bytes.fill(0, offset, offset + length))
+  }
+
+  extents(offset: number, length: number): readonly Extent[] {
+    const end = offset + length
+    const extents: Extent[] = []
+    for (let at = offset; at < end; at += 4096) {
+      const piece = this.bytes.subarray(at, Math.min(at + 4096, end))
+      const kind = piece.every((byte) => byte === 0) ? 'zero' : 'data'
+      const last = extents.at(-1)
+      if (last?.kind === kind) extents[extents.length - 1] = { ...last, length: last.length + piece.length }
+      else extents.push({ offset: at, length: piece.length, kind })
+    }
+    return extents
+  }
+
+  close(): Promise<void> {
+    this.isClosed = true
+    return Promise.resolve()
+  }
+
+  #run(work: () => void): undefined | Promise<void> {
+    if (this.failure !== undefined) {
+      if (this.isSlow) return Promise.reject(this.failure)
+      throw this.failure
+    }
+    if (!this.isSlow) {
+      work()
+      return undefined
+    }
+    return new Promise((resolve) => {
+      setImmediate(() => {
+        work()
+        resolve()
+      })
+    })
+  }
+}
