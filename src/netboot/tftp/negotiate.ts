@@ -27,27 +27,35 @@ const DEFAULT_BLKSIZE = 512
  * its range is left out of the OACK, as RFC 2347 wants; never an ERROR, on which some boot ROMs stop.
  */
 export function negotiate(options: TftpOptions, limits: TftpLimits, sizeBytes: number): Negotiated {
-  const accepted = new Map<string, string>()
-  let blksize = DEFAULT_BLKSIZE
-  let windowsize = 1
-  let timeoutMs: number | undefined
+  const granted = new Map<string, number>()
   for (const [name, text] of options) {
-    const value = decimal(text)
-    if (value === undefined) continue
-    if (name === 'blksize' && isBetween(value, 8, 65464)) {
-      blksize = Math.min(value, limits.blksize)
-      accepted.set(name, String(blksize))
-    } else if (name === 'windowsize' && isBetween(value, 1, 65535)) {
-      windowsize = Math.min(value, limits.windowsize)
-      accepted.set(name, String(windowsize))
-    } else if (name === 'timeout' && isBetween(value, 1, 255)) {
-      timeoutMs = value * 1000
-      accepted.set(name, text)
-    } else if (name === 'tsize') {
-      accepted.set(name, String(sizeBytes))
-    }
+    const asked = decimal(text)
+    const value = asked === undefined ? undefined : grant(name, asked, limits, sizeBytes)
+    if (value !== undefined) granted.set(name, value)
   }
-  return { blksize, windowsize, timeoutMs, accepted }
+  const timeoutSeconds = granted.get('timeout')
+  return {
+    blksize: granted.get('blksize') ?? DEFAULT_BLKSIZE,
+    windowsize: granted.get('windowsize') ?? 1,
+    timeoutMs: timeoutSeconds === undefined ? undefined : timeoutSeconds * 1000,
+    accepted: new Map([...granted].map(([name, value]) => [name, String(value)])),
+  }
+}
+
+function grant(name: string, asked: number, limits: TftpLimits, sizeBytes: number): number | undefined {
+  switch (name) {
+    case 'blksize':
+      return isBetween(asked, 8, 65464) ? Math.min(asked, limits.blksize) : undefined
+    case 'windowsize':
+      return isBetween(asked, 1, 65535) ? Math.min(asked, limits.windowsize) : undefined
+    case 'timeout':
+      return isBetween(asked, 1, 255) ? asked : undefined
+    case 'tsize':
+      // curl 7.88.1 takes a size of 0 for an illegal answer and gives up; without one it gets the empty file
+      return sizeBytes > 0 ? sizeBytes : undefined
+    default:
+      return undefined
+  }
 }
 
 function decimal(text: string): number | undefined {

@@ -25,3 +25,8 @@ for (const [name, asked, accepted] of CASES) {
     t.end()
   })
 }
+
+void t.test('the tsize of an empty file is left out, which curl 7.88.1 would refuse', (t) => {
+  t.same(negotiate(new Map([['tsize', '0']]), DEFAULT_TFTP_LIMITS, 0).accepted, new Map())
+  t.end()
+})

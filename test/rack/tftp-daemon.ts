@@ -1,0 +1,42 @@
+// Run by tftp-clients.test.ts inside a network namespace: TFTP on port 69 and HTTP on port 80 of each address given,
+// files from the directory given, until standard input ends.
+import { once } from 'node:events'
+import pino from 'pino'
+import { systemClock } from '../../src/clock.js'
+import { HttpListener } from '../../src/http/listener.js'
+import { BootFiles } from '../../src/netboot/boot-files.js'
+import { bootRoutes } from '../../src/netboot/boot-routes.js'
+import { TftpServer } from '../../src/netboot/tftp/tftp-server.js'
+
+const [directory = '', ...addresses] = process.argv.slice(2)
+const log = pino({ level: 'silent' })
+const files = new BootFiles({ directories: [directory] })
+const emit = (): void => undefined
+const templates = { server: '#!ipxe\n', local: '#!ipxe\n', unknown: '#!ipxe\n' }
+
+const services = addresses.flatMap((address) => [
+  new TftpServer({ options: { address }, files, emit, clock: systemClock, log }),
+  new HttpListener({
+    options: { name: 'boot', endpoint: { host: address, port: 80 } },
+    routes: [
+      bootRoutes({
+        findByToken: () => undefined,
+        policy: { address, httpPort: 80 },
+        templates,
+        files,
+        emit,
+        clock: systemClock,
+      }),
+    ],
+    log,
+  }),
+])
+for (const service of services) {
+  await service.start((err) => {
+    throw err
+  })
+}
+process.stdout.write('ready\n')
+process.stdin.resume()
+await once(process.stdin, 'end')
+for (const service of services) await service.stop()
