@@ -88,7 +88,7 @@ export class DhcpServer implements Service {
     this.#rate = new RateLimit(options.maxPerSecondPerSource ?? DEFAULT_PER_SECOND, deps.clock)
     this.#told = new OncePer(TEN_MINUTES_MS, deps.clock)
     this.#commit = new LeaseCommit(deps.leases, (err, count) => this.#unsaved(err, count))
-    this.#book = this.#readBook()
+    this.#book = new AddressBook(undefined, [], [], () => false) // read at start
     this.counters = freshCounters()
   }
 

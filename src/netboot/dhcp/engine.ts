@@ -130,14 +130,16 @@ function decideDiscover(question: Question): DhcpReply | Silence {
 
 // RFC 2131 §4.3.2 tells the four states apart by 54, 50 and ciaddr.
 function decideRequest(question: Question): DhcpReply | Silence {
-  const { request, policy } = question
+  const { request, record, policy } = question
   const { serverId, requestedIp } = request.options
   if (serverId !== undefined && serverId !== policy.serverAddress) {
     return { ...silence('other-server'), effect: { kind: 'withdraw' } }
   }
   const isSelecting = serverId !== undefined
   // renewing and rebinding clients put their address into ciaddr; dhcping sends 50 as well
-  const wanted = request.ciaddr === 0 ? requestedIp : request.ciaddr
+  const named = request.ciaddr === 0 ? requestedIp : request.ciaddr
+  // npm dhcp's client (0.2.20) names no address when it takes an offer: it can only mean the one it was offered
+  const wanted = named ?? (record.isHeld ? record.ip : undefined)
   if (wanted === undefined) return silence('no-address')
   return confirmOrRefuse(question, wanted, isSelecting)
 }

@@ -182,11 +182,18 @@ const CASES: Case[] = [
     gives: 'ACK',
   },
   {
-    name: 'a REQUEST that names no address is dropped',
+    name: 'a REQUEST that names no address is dropped when none was offered',
+    type: REQUEST,
+    options: { serverId: SERVER },
+    record: NEW,
+    gives: 'no-address',
+  },
+  {
+    name: 'a REQUEST that names no address means the one offered (npm dhcp)',
     type: REQUEST,
     options: { serverId: SERVER },
     record: HELD,
-    gives: 'no-address',
+    gives: 'ACK',
   },
   {
     name: 'a REQUEST to a full pool is refused',
