@@ -1,4 +1,5 @@
 import { clustersFor } from './cluster-map.js'
+import type { GoldenCache } from './golden-cache.js'
 import { nodeLayerFiles, type LayerFiles, type OpenMode } from './layer-files.js'
 import { LayerChain } from './layer-chain.js'
 import { layerPath, liveMapPath, type LayerDirs, type LayerSpec, type OpenLayer } from './layer.js'
@@ -13,7 +14,9 @@ export interface OpenVolumeOptions extends LayerDirs {
   readonly chain: readonly LayerSpec[]
   /** A read-only volume leaves every file as it is. */
   readonly isReadOnly: boolean
-  readonly files?: LayerFiles
+  readonly files?: LayerFiles | undefined
+  /** Content of parents is read through it; one for all volumes of a process. Parents must be immutable then. */
+  readonly cache?: GoldenCache | undefined
 }
 
 /**
@@ -49,8 +52,8 @@ async function openParts(options: OpenVolumeOptions, undo: (() => Promise<void>)
     const dataFd = await openFile(layer, 'data', isWritten ? 'write' : 'read')
     layers.push({ ...layer, clusterCount: clustersFor(layer.sizeBytes), dataFd, map })
   }
-  if (live === undefined) return new Volume(files, new LayerChain(layers), undefined)
+  if (live === undefined) return new Volume(files, new LayerChain(layers), undefined, options.cache)
   const diskMapFd = await openFile(top, 'map', 'write')
   const forgetLiveMap = (): Promise<void> => files.remove(liveMapPath(options.runDir, top.layerId))
-  return new Volume(files, new LayerChain(layers), { live, diskMapFd, forgetLiveMap })
+  return new Volume(files, new LayerChain(layers), { live, diskMapFd, forgetLiveMap }, options.cache)
 }

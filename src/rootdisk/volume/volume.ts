@@ -1,20 +1,13 @@
 import { BlockError, type BlockDevice, type Extent } from '../block-device.js'
 import { blockFailure } from './block-failure.js'
 import { CLUSTER_BYTES, STATE } from './cluster-map.js'
+import { flushToDisk, type WritablePart } from './flush-to-disk.js'
 import { FlushSequence } from './flush-sequence.js'
-import { settled, type LayerFiles } from './layer-files.js'
+import type { GoldenCache } from './golden-cache.js'
+import type { LayerFiles } from './layer-files.js'
 import { LayerChain, NOBODY } from './layer-chain.js'
-import type { LiveMap } from './live-map.js'
-import { mapPageAt } from './map-file.js'
+import type { OpenLayer } from './layer.js'
 import { RangeLocks, type RangeLock } from './range-locks.js'
-
-/** What a writable volume has beside its chain: the live map of the top layer, and its map on disk. */
-export interface WritablePart {
-  readonly live: LiveMap
-  readonly diskMapFd: number
-  /** Called by {@link Volume.close} once all is on disk. */
-  forgetLiveMap(): Promise<void>
-}
 
 interface WriteOp {
   readonly offset: number
@@ -29,7 +22,7 @@ const ZEROS = new Uint8Array(CLUSTER_BYTES)
 
 /**
  * A disk: a chain of layers of which at most the top one is written. Made by `openVolume`.
- * A write is acknowledged when its data and then its map bits are in the kernel; see `#flushNow` for flushes.
+ * A write is acknowledged when its data and then its map bits are in the kernel; see `flushToDisk` for flushes.
  */
 export class Volume implements BlockDevice {
   readonly sizeBytes: number
@@ -40,17 +33,20 @@ export class Volume implements BlockDevice {
   readonly #locks = new RangeLocks()
   readonly #flushes = new FlushSequence(() => this.#flushNow())
   readonly #topFd: number
+  readonly #cache: GoldenCache | undefined
   #pending = 0
   #isClosed = false
   #onIdle: (() => void) | undefined
 
-  constructor(files: LayerFiles, chain: LayerChain, writable: WritablePart | undefined) {
+  /** @param cache for the content of the parents */
+  constructor(files: LayerFiles, chain: LayerChain, writable?: WritablePart, cache?: GoldenCache) {
     const top = chain.layers[0]
     if (top === undefined) throw new Error('a volume needs at least one layer')
     this.#files = files
     this.#chain = chain
     this.#writable = writable
     this.#topFd = top.dataFd
+    this.#cache = cache
     this.sizeBytes = top.sizeBytes
     this.isReadOnly = writable === undefined
   }
@@ -137,6 +133,7 @@ export class Volume implements BlockDevice {
       into.fill(0)
       return undefined
     }
+    if (owner > 0 && this.#cache !== undefined) return this.#readCached(this.#cache, layer, offset, into)
     this.#pending++
     return new Promise((resolve, reject) => {
       this.#files.read(layer.dataFd, into, offset, (err) => {
@@ -145,6 +142,24 @@ export class Volume implements BlockDevice {
         else reject(blockFailure(`read at byte ${offset}`, err))
       })
     })
+  }
+
+  #readCached(
+    cache: GoldenCache,
+    layer: OpenLayer,
+    offset: number,
+    into: Uint8Array,
+  ): undefined | Promise<void> {
+    const missing = cache.read(this.#files, layer, offset, into)
+    if (missing === undefined) return undefined
+    this.#pending++
+    return missing.then(
+      () => this.#end(),
+      (err: unknown) => {
+        this.#end()
+        throw blockFailure(`read at byte ${offset}`, err)
+      },
+    )
   }
 
   #readRuns(offset: number, into: Uint8Array): undefined | Promise<void> {
@@ -249,36 +264,8 @@ export class Volume implements BlockDevice {
     return null
   }
 
-  /**
-   * The order that makes a power loss harmless: copies of the map pages as they are before the data sync
-   * (all their bits name bytes already in the kernel), the data sync, the pages to disk, the map sync.
-   * When a data sync fails Linux may drop the bytes and report success next time, so no later flush of this
-   * volume succeeds until the host has booted again.
-   */
   async #flushNow(): Promise<void> {
-    const writable = this.#writable
-    if (writable === undefined) return
-    const pages = writable.live.takeDirty()
-    try {
-      await this.#syncData(writable.live)
-      for (const [pageNo, page] of pages) {
-        await settled((done) => this.#files.write(writable.diskMapFd, page, mapPageAt(pageNo), done))
-      }
-      if (pages.size > 0) await settled((done) => this.#files.sync(writable.diskMapFd, done))
-    } catch (err) {
-      writable.live.putBack(pages.keys())
-      throw blockFailure('flush', err)
-    }
-  }
-
-  async #syncData(live: LiveMap): Promise<void> {
-    if (live.isSyncBroken) throw new Error('an earlier data sync failed in this boot of the host')
-    try {
-      await settled((done) => this.#files.sync(this.#topFd, done))
-    } catch (err) {
-      live.breakSync()
-      throw err
-    }
+    if (this.#writable !== undefined) await flushToDisk(this.#files, this.#topFd, this.#writable)
   }
 
   #end(): void {
