@@ -45,7 +45,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['src/ingotd.ts', 'src/targetd.ts', 'src/clock.ts', 'src/operator/cli/**'],
+    files: ['src/ingotd.ts', 'src/targetd.ts', 'src/rig/rigd.ts', 'src/clock.ts', 'src/operator/cli/**'],
     rules: { 'no-restricted-properties': 'off', 'no-restricted-syntax': 'off', 'no-console': 'off' },
   },
 )

@@ -1,0 +1,52 @@
+import { access } from 'node:fs/promises'
+import { runCommand } from '../command.js'
+import type { RigPlan } from './plan.js'
+
+const LIMIT = { timeoutMs: 30_000 } as const
+
+/** Whether a network namespace of that name exists (iproute2 keeps them in /run/netns). */
+export async function hasNamespace(name: string): Promise<boolean> {
+  return access(`/run/netns/${name}`).then(
+    () => true,
+    () => false,
+  )
+}
+
+/**
+ * Makes the rig's namespace: loopback, bridge br0 with the rig's address, one tap per machine on the bridge.
+ * @throws CommandFailed; the caller then deletes what was made
+ */
+export async function createNamespace(namespace: string, plan: RigPlan): Promise<void> {
+  await runCommand('ip', ['netns', 'add', namespace], LIMIT)
+  await runCommand('ip', ['-n', namespace, '-batch', '-'], { ...LIMIT, stdin: networkCommands(plan) })
+}
+
+/** Deletes the namespace with its bridge and taps; nothing to do when it is gone. */
+export async function deleteNamespace(namespace: string): Promise<void> {
+  if (!(await hasNamespace(namespace))) return
+  // the taps go with the namespace, but only when its last process ends: an operator's shell in there must not keep
+  // them, so the bridge and the taps are deleted by name first
+  const links = await runCommand('ip', ['-n', namespace, '-o', 'link', 'show'], LIMIT)
+  const names = [...links.stdout.matchAll(/^\d+: (br0|tap\d+)[:@]/gm)].map((match) => String(match[1]))
+  const stdin = names.map((name) => `link del ${name}\n`).join('')
+  await runCommand('ip', ['-n', namespace, '-force', '-batch', '-'], { ...LIMIT, stdin }).catch(ignore)
+  await runCommand('ip', ['netns', 'del', namespace], LIMIT)
+}
+
+/** Lines for `ip -batch`. No spanning tree and no forward delay: the first DHCPDISCOVER must get through. */
+export function networkCommands(plan: RigPlan): string {
+  const lines = [
+    'link set lo up',
+    'link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0',
+    `addr add ${plan.address}/${plan.prefixLength} dev br0`,
+    'link set br0 up',
+  ]
+  for (const { tap } of plan.machines) {
+    lines.push(`tuntap add dev ${tap} mode tap`, `link set ${tap} master br0 up`)
+  }
+  return `${lines.join('\n')}\n`
+}
+
+function ignore(): void {
+  // a link that is already gone
+}

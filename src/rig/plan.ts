@@ -1,0 +1,184 @@
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+import { DaemonError } from '../errors.js'
+import { parseIpv4 } from '../wire/ipv4.js'
+import { parseMac } from '../wire/mac.js'
+
+/**
+ * How a rig machine boots: `bios` is SeaBIOS with the iPXE ROM, `uefi` is OVMF with the iPXE ROM, `uefi-native` is
+ * OVMF with its own PXE client and no ROM.
+ */
+export type RigFirmware = 'bios' | 'uefi' | 'uefi-native'
+
+/** A machine as an operator asks for it. */
+export interface RigMachineOptions {
+  /** Lower case letters, digits and hyphens, 1..30; also the id of its Redfish System. */
+  readonly name: string
+  readonly mac: string
+  readonly firmware: RigFirmware
+  /** Default 1024. */
+  readonly memoryMib?: number
+  /** Default 2. */
+  readonly cpus?: number
+}
+
+/** What a rig is made of. */
+export interface RigOptions {
+  /** Lower case letters, digits and hyphens, 1..30; its network namespace is `ingot-NAME`. */
+  readonly name: string
+  /** Absolute path of a directory that is absent or empty; the rig keeps all its files there. */
+  readonly dir: string
+  readonly machines: readonly RigMachineOptions[]
+  /** IPv4 address of the bridge inside the namespace, default 198.18.0.1 (RFC 2544: never routed). */
+  readonly address?: string
+  /** Default 24. */
+  readonly prefixLength?: number
+  /** TCP port of the Redfish service, default 8000. */
+  readonly redfishPort?: number
+}
+
+/** A machine with every choice made. */
+export interface RigMachinePlan {
+  readonly name: string
+  readonly mac: string
+  readonly firmware: RigFirmware
+  readonly memoryMib: number
+  readonly cpus: number
+  /** SMBIOS UUID: the same for the same rig and machine names. */
+  readonly uuid: string
+  /** Its tap on the bridge. */
+  readonly tap: string
+}
+
+/** A rig with every choice made, as `rig.json` keeps it. */
+export interface RigPlan {
+  readonly version: 1
+  readonly name: string
+  readonly namespace: string
+  readonly address: string
+  readonly prefixLength: number
+  readonly redfishPort: number
+  readonly machines: readonly RigMachinePlan[]
+}
+
+/** Where a rig keeps its files. */
+export interface RigPaths {
+  readonly dir: string
+  readonly plan: string
+  readonly credentials: string
+  readonly pid: string
+  readonly log: string
+  readonly socket: string
+}
+
+/** The rig's files below `dir`. */
+export function rigPaths(dir: string): RigPaths {
+  return {
+    dir,
+    plan: join(dir, 'rig.json'),
+    credentials: join(dir, 'bmc-credentials'),
+    pid: join(dir, 'rigd.pid'),
+    log: join(dir, 'rigd.log'),
+    socket: join(dir, 'rig.sock'),
+  }
+}
+
+/** Where a machine keeps its files. */
+export interface MachinePaths {
+  readonly dir: string
+  readonly console: string
+  readonly qmp: string
+  readonly vars: string
+  readonly pid: string
+  readonly log: string
+}
+
+/** A machine's files below the rig's `dir`. */
+export function machinePaths(rigDir: string, machineName: string): MachinePaths {
+  const dir = join(rigDir, machineName)
+  return {
+    dir,
+    console: join(dir, 'console.log'),
+    qmp: join(dir, 'qmp.sock'),
+    vars: join(dir, 'vars.fd'),
+    pid: join(dir, 'qemu.pid'),
+    log: join(dir, 'qemu.log'),
+  }
+}
+
+const NAME = /^[a-z0-9](?:[a-z0-9-]{0,28}[a-z0-9])?$/
+const SOCKET_PATH_MAX = 107 // struct sockaddr_un, less its NUL
+const MACHINES_MAX = 200
+
+/**
+ * Checks the options and fills in the defaults.
+ * @throws DaemonError INVALID_INPUT naming the field and the rule
+ */
+export function planRig(options: RigOptions): RigPlan {
+  demand(NAME.test(options.name), `name: expected 1 to 30 of a-z, 0-9 and hyphen, got "${options.name}"`)
+  demand(options.dir.startsWith('/'), `dir: expected an absolute path, got "${options.dir}"`)
+  const address = options.address ?? '198.18.0.1'
+  demand(parseIpv4(address) !== undefined, `address: expected an IPv4 address, got "${address}"`)
+  demand(options.machines.length <= MACHINES_MAX, `machines: at most ${MACHINES_MAX} fit in a rig`)
+  const machines = options.machines.map((machine, index) => planMachine(options, machine, index))
+  refuseRepeats('name', machines)
+  refuseRepeats('mac', machines)
+  return {
+    version: 1,
+    name: options.name,
+    namespace: `ingot-${options.name}`,
+    address,
+    prefixLength: within('prefixLength', options.prefixLength ?? 24, 8, 30),
+    redfishPort: within('redfishPort', options.redfishPort ?? 8000, 1, 65535),
+    machines,
+  }
+}
+
+function planMachine(rig: RigOptions, machine: RigMachineOptions, index: number): RigMachinePlan {
+  const field = `machines[${index}]`
+  const isFree = machine.name !== 'bmc-credentials' // a file of the rig
+  demand(isFree && NAME.test(machine.name), `${field}.name: "${machine.name}" is not a machine name`)
+  const mac = parseMac(machine.mac)
+  demand(mac !== undefined, `${field}.mac: expected a MAC address, got "${machine.mac}"`)
+  const { qmp } = machinePaths(rig.dir, machine.name)
+  demand(Buffer.byteLength(qmp) <= SOCKET_PATH_MAX, `dir: ${qmp} is longer than a socket path may be`)
+  return {
+    name: machine.name,
+    mac,
+    firmware: machine.firmware,
+    memoryMib: within(`${field}.memoryMib`, machine.memoryMib ?? 1024, 128, 65536),
+    cpus: within(`${field}.cpus`, machine.cpus ?? 2, 1, 64),
+    uuid: stableUuid(`${rig.name}/${machine.name}`),
+    tap: `tap${index}`,
+  }
+}
+
+/** A version 8 UUID (RFC 9562 section 5.8) out of a name. */
+function stableUuid(name: string): string {
+  const hex = createHash('sha256').update(`ingot rig ${name}`).digest('hex')
+  return [
+    hex.slice(0, 8),
+    hex.slice(8, 12),
+    `8${hex.slice(13, 16)}`,
+    `8${hex.slice(17, 20)}`,
+    hex.slice(20, 32),
+  ].join('-')
+}
+
+function refuseRepeats(field: 'name' | 'mac', machines: readonly RigMachinePlan[]): void {
+  const seen = new Set<string>()
+  for (const machine of machines) {
+    demand(!seen.has(machine[field]), `machines: two have the ${field} ${machine[field]}`)
+    seen.add(machine[field])
+  }
+}
+
+function within(field: string, value: number, min: number, max: number): number {
+  const isGood = Number.isInteger(value) && value >= min && value <= max
+  demand(isGood, `${field}: expected an integer ${min}..${max}, got ${value}`)
+  return value
+}
+
+function demand(isTrue: boolean, message: string): asserts isTrue {
+  if (!isTrue) throw new DaemonError('INVALID_INPUT', message)
+}

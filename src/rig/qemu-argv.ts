@@ -1,0 +1,70 @@
+import { machinePaths, type MachinePaths, type RigFirmware, type RigMachinePlan } from './plan.js'
+
+/** QEMU for every rig machine. */
+export const QEMU = 'qemu-system-x86_64'
+
+/** Debian's OVMF builds: code is read-only, variables are copied per machine. */
+export const OVMF = {
+  code: '/usr/share/OVMF/OVMF_CODE_4M.fd',
+  vars: '/usr/share/OVMF/OVMF_VARS_4M.fd',
+} as const
+
+/** What decides a machine's command line at one power-on. */
+export interface QemuBoot {
+  readonly machine: RigMachinePlan
+  readonly rigDir: string
+  /** False when the boot override says disk first. */
+  readonly isNetworkFirst: boolean
+}
+
+/**
+ * QEMU's arguments for a diskless machine that boots from its NIC. TCG, because firmware does not run under every
+ * KVM; no QEMU defaults, so that the machine has exactly what stands here.
+ */
+export function qemuArguments({ machine, rigDir, isNetworkFirst }: QemuBoot): string[] {
+  const paths = machinePaths(rigDir, machine.name)
+  return [
+    ...['-name', `ingot-rig-${machine.name}`, '-no-user-config', '-nodefaults', '-display', 'none'],
+    // graphics=off makes SeaBIOS talk on the serial port
+    ...['-machine', 'q35,graphics=off', '-accel', 'tcg,thread=multi'],
+    ...['-smp', String(machine.cpus), '-m', String(machine.memoryMib), '-uuid', machine.uuid],
+    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
+    ...['-chardev', `file,id=console,path=${quoted(paths.console)},append=on`, '-serial', 'chardev:console'],
+    ...['-chardev', `socket,id=qmp,path=${quoted(paths.qmp)},server=on,wait=off`],
+    ...['-mon', 'chardev=qmp,mode=control', '-pidfile', paths.pid],
+    ...['-object', 'rng-random,id=rng0,filename=/dev/urandom', '-device', 'virtio-rng-pci,rng=rng0'],
+    ...['-netdev', `tap,id=net0,ifname=${machine.tap},script=no,downscript=no`],
+    ...['-device', nic(machine, isNetworkFirst)],
+    ...firmware(machine.firmware, paths.vars),
+  ]
+}
+
+/** What only this machine's QEMU has in /proc/PID/cmdline, where arguments stand NUL-ended. */
+export function qemuMarker(paths: MachinePaths): string {
+  return `-pidfile\0${paths.pid}\0`
+}
+
+function nic(machine: RigMachinePlan, isNetworkFirst: boolean): string {
+  const options = ['virtio-net-pci', 'netdev=net0', `mac=${machine.mac}`]
+  if (isNetworkFirst) options.push('bootindex=1')
+  // QEMU's default ROM, efi-virtio.rom, holds a BIOS image too. Debian 12's pxe-virtio.rom is not started by SeaBIOS
+  // on a q35 root bus (QEMU 7.2: "No bootable device").
+  if (machine.firmware === 'uefi-native') options.push('romfile=')
+  return options.join(',')
+}
+
+function firmware(kind: RigFirmware, vars: string): string[] {
+  if (kind === 'bios') return []
+  const flash = [
+    ...['-drive', `if=pflash,unit=0,format=raw,readonly=on,file=${OVMF.code}`],
+    ...['-drive', `if=pflash,unit=1,format=raw,file=${quoted(vars)}`],
+  ]
+  if (kind === 'uefi') return flash
+  // OVMF 2022.11 tries IPv6 first and waits for more than a minute
+  return [...flash, '-fw_cfg', 'name=opt/org.tianocore/IPv6PXESupport,string=n']
+}
+
+/** A comma inside a QEMU option value is written twice. */
+function quoted(value: string): string {
+  return value.replaceAll(',', ',,')
+}

@@ -1,0 +1,46 @@
+import t from 'tap'
+import { planRig, type RigFirmware, type RigMachinePlan } from '../../src/rig/plan.js'
+import { qemuArguments } from '../../src/rig/qemu-argv.js'
+
+function machine(firmware: RigFirmware): RigMachinePlan {
+  const options = { name: 'm1', mac: '52:54:00:18:00:01', firmware, memoryMib: 512, cpus: 1 }
+  const [planned] = planRig({ name: 'demo', dir: '/run/r', machines: [options] }).machines
+  if (planned === undefined) throw new Error('the plan has no machine')
+  return { ...planned, uuid: '00000000-0000-8000-8000-000000000001' }
+}
+
+const COMMON = `-name ingot-rig-m1 -no-user-config -nodefaults -display none -machine q35,graphics=off
+  -accel tcg,thread=multi -smp 1 -m 512 -uuid 00000000-0000-8000-8000-000000000001
+  -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny
+  -chardev file,id=console,path=/run/r/m1/console.log,append=on -serial chardev:console
+  -chardev socket,id=qmp,path=/run/r/m1/qmp.sock,server=on,wait=off -mon chardev=qmp,mode=control
+  -pidfile /run/r/m1/qemu.pid -object rng-random,id=rng0,filename=/dev/urandom -device virtio-rng-pci,rng=rng0
+  -netdev tap,id=net0,ifname=tap0,script=no,downscript=no`
+const FLASH = `-drive if=pflash,unit=0,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd
+  -drive if=pflash,unit=1,format=raw,file=/run/r/m1/vars.fd`
+const NIC = '-device virtio-net-pci,netdev=net0,mac=52:54:00:18:00:01,bootindex=1'
+const GOLDEN: Record<RigFirmware, string> = {
+  bios: `${COMMON} ${NIC}`,
+  uefi: `${COMMON} ${NIC} ${FLASH}`,
+  'uefi-native': `${COMMON} ${NIC},romfile= ${FLASH} -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n`,
+}
+
+for (const firmware of ['bios', 'uefi', 'uefi-native'] as const) {
+  void t.test(`a ${firmware} machine is started with exactly these arguments`, (t) => {
+    const argv = qemuArguments({ machine: machine(firmware), rigDir: '/run/r', isNetworkFirst: true })
+    t.equal(argv.join(' '), GOLDEN[firmware].replaceAll(/\s+/g, ' '))
+    t.end()
+  })
+}
+
+void t.test('a disk-first machine has no boot index on its NIC', (t) => {
+  const argv = qemuArguments({ machine: machine('bios'), rigDir: '/run/r', isNetworkFirst: false })
+  t.notMatch(argv.join(' '), /bootindex/)
+  t.end()
+})
+
+void t.test('a comma in a path cannot start another QEMU option', (t) => {
+  const argv = qemuArguments({ machine: machine('uefi'), rigDir: '/run/a,readonly=on', isNetworkFirst: true })
+  t.ok(argv.includes('file,id=console,path=/run/a,,readonly=on/m1/console.log,append=on'))
+  t.end()
+})
