@@ -12,7 +12,7 @@ export interface BootClient {
   readonly isPxeClient: boolean
   /** Option 77: the bare text iPXE sends, or the first class of RFC 3004's list. */
   readonly userClass?: string
-  /** Option 97 without its type byte, lower-case hex (32 digits), in wire order. */
+  /** Option 97 without its type byte, lower-case hex (32 digits), in wire order; absent when all zero. */
   readonly uuid?: string
 }
 

@@ -76,6 +76,7 @@ export class DhcpServer implements Service {
   readonly #parsed: ParsedDhcpOptions
   readonly #rate: RateLimit
   readonly #told: OncePer
+  readonly #logged: OncePer // apart from #told, whose keys any stranger's MAC can use up
   readonly #commit: LeaseCommit
   #book: AddressBook
   #sockets: DhcpSockets | undefined
@@ -87,6 +88,7 @@ export class DhcpServer implements Service {
     this.#parsed = parseDhcpOptions(options, deps.bootAnswer)
     this.#rate = new RateLimit(options.maxPerSecondPerSource ?? DEFAULT_PER_SECOND, deps.clock)
     this.#told = new OncePer(TEN_MINUTES_MS, deps.clock)
+    this.#logged = new OncePer(TEN_MINUTES_MS, deps.clock)
     this.#commit = new LeaseCommit(deps.leases, (err, count) => this.#unsaved(err, count))
     this.#book = new AddressBook(undefined, [], [], () => false) // read at start
     this.counters = freshCounters()
@@ -139,7 +141,7 @@ export class DhcpServer implements Service {
       return
     }
     this.counters.failed++
-    if (this.#told.allows('failed')) this.#deps.log.error({ ip: from.address, err }, 'DHCP request failed')
+    if (this.#logged.allows('failed')) this.#deps.log.error({ ip: from.address, err }, 'DHCP request failed')
   }
 
   #answer(request: DhcpPacket): void {
@@ -221,7 +223,7 @@ export class DhcpServer implements Service {
     sockets.send(datagram, port, to.ip === 'broadcast' ? broadcastAddress : formatIpv4(to.ip), (err) => {
       if (err === null) return
       this.counters.sendErrors++
-      if (this.#told.allows('send')) this.#deps.log.warn({ mac, err }, 'DHCP reply could not be sent')
+      if (this.#logged.allows('send')) this.#deps.log.warn({ mac, err }, 'DHCP reply could not be sent')
     })
   }
 
@@ -249,7 +251,7 @@ export class DhcpServer implements Service {
 
   #unsaved(err: unknown, count: number): void {
     this.counters.unsaved += count
-    if (this.#told.allows('unsaved')) this.#deps.log.error({ err }, 'DHCP leases could not be saved')
+    if (this.#logged.allows('unsaved')) this.#deps.log.error({ err }, 'DHCP leases could not be saved')
   }
 
   #readBook(): AddressBook {
