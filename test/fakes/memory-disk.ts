@@ -1,5 +1,7 @@
 import { BlockError, type BlockDevice, type Extent } from '../../src/rootdisk/block-device.js'
 
+const ZEROS = Buffer.alloc(4096)
+
 /** A disk in memory; with `isSlow` every call takes a turn of the event loop. */
 export class MemoryDisk implements BlockDevice {
   readonly bytes: Buffer
@@ -46,7 +48,7 @@ export class MemoryDisk implements BlockDevice {
     const extents: Extent[] = []
     for (let at = offset; at < end; at += 4096) {
       const piece = this.bytes.subarray(at, Math.min(at + 4096, end))
-      const kind = piece.every((byte) => byte === 0) ? 'zero' : 'data'
+      const kind = piece.equals(ZEROS.subarray(0, piece.length)) ? 'zero' : 'data'
       const last = extents.at(-1)
       if (last?.kind === kind) extents[extents.length - 1] = { ...last, length: last.length + piece.length }
       else extents.push({ offset: at, length: piece.length, kind })

@@ -10,15 +10,15 @@ import { REJECT_REASON } from './pdu.js'
 import { Receiver, type PduSink } from './receiver.js'
 import { sendReject } from './responses.js'
 import { Session } from './session.js'
-import type { ActiveTarget, Member } from './active-target.js'
-import type { PortalCore } from './portal-core.js'
+import type { ActiveTarget } from './active-target.js'
+import { type Peer, type PortalCore } from './portal-core.js'
 
 /** Output that waits for the initiator to take it; beyond this we read no further commands. */
 const MAX_BACKLOG_BYTES = 8 << 20
 const LOGIN_DATA_BYTES = 16_384
 
 /** One TCP connection from accept to close; in full feature phase it is its session (RFC 7143: one each). */
-export class Connection implements Member, PduSink {
+export class Connection implements Peer, PduSink {
   initiator = ''
   isid = ''
   /** Target name; '' before login and in discovery. */
@@ -26,7 +26,7 @@ export class Connection implements Member, PduSink {
   isKernel = false
   isLoggedIn = false
   session: Session | undefined
-  target: ActiveTarget<Connection> | undefined
+  target: ActiveTarget<Peer> | undefined
   readonly remoteAddress: string
   readonly #core: PortalCore
   readonly #socket: Socket
@@ -69,14 +69,16 @@ export class Connection implements Member, PduSink {
   }
 
   get isHeld(): boolean {
-    return this.#isBusy || this.#isEnding || this.#output.backlogBytes > MAX_BACKLOG_BYTES
+    return this.#isBusy || this.#output.backlogBytes > MAX_BACKLOG_BYTES
   }
 
   placeFor(bytes: Buffer, at: number, length: number): Uint8Array | undefined {
+    if (this.#isEnding) return undefined
     return this.#phase.placeFor(bytes, at, length)
   }
 
   onPdu(bytes: Buffer, at: number): void {
+    if (this.#isEnding) return // nothing counts after a logout or an error
     this.#phase.onPdu(bytes, at)
   }
 
@@ -108,12 +110,13 @@ export class Connection implements Member, PduSink {
   }
 
   #onBytes(buffer: Buffer, length: number): boolean {
+    if (this.#isEnding) return true // read on, to see the end of the stream
     if (this.#stash.length > 0) {
       this.#stash = Buffer.concat([this.#stash, buffer.subarray(0, length)])
       return false
     }
     const taken = this.#feed(buffer, length)
-    if (taken < length && !this.#isEnding) this.#stash = Buffer.from(buffer.subarray(taken, length))
+    if (taken < length) this.#stash = Buffer.from(buffer.subarray(taken, length))
     this.#isPaused = this.isHeld
     return !this.#isPaused
   }

@@ -2,11 +2,11 @@ import type { Logger } from 'pino'
 import type { Clock } from '../../clock.js'
 import type { EmitEvent, Stage } from '../../events.js'
 import type { TargetSpec } from '../export.js'
-import { ActiveTarget } from './active-target.js'
+import { ActiveTarget, type Member } from './active-target.js'
 import { BufferPool } from './buffer-pool.js'
-import type { Connection } from './connection.js'
 import { LoginRefused, LOGIN_STATUS } from './login.js'
 import { SlabPool } from './output.js'
+import type { Session } from './session.js'
 
 /** The targets of the host, as far as the portal asks. */
 export interface TargetDirectory {
@@ -32,6 +32,18 @@ export interface IscsiPortalDeps {
   readonly onLogin?: (notice: LoginNotice) => void
 }
 
+/** A connection, as far as the portal looks at it. */
+export interface Peer extends Member {
+  readonly iqn: string
+  readonly remoteAddress: string
+  readonly isKernel: boolean
+  readonly isLoggedIn: boolean
+  /** Undefined before login and in discovery. */
+  readonly session: Session | undefined
+  /** Ends it; resolves when no device works for it. */
+  close(): Promise<void>
+}
+
 /** What the connections of a portal share: memory, open targets, and their voice. */
 export class PortalCore {
   readonly targets: TargetDirectory
@@ -41,10 +53,10 @@ export class PortalCore {
   readonly receiveBuffer = Buffer.allocUnsafeSlow(262_144)
   readonly slabs = new SlabPool()
   readonly buffers = new BufferPool(32 << 20)
-  readonly connections = new Set<Connection>()
+  readonly connections = new Set<Peer>()
   readonly #deps: IscsiPortalDeps
   readonly #maxSessionsPerTarget: number
-  readonly #active = new Map<string, Promise<ActiveTarget<Connection>>>()
+  readonly #active = new Map<string, Promise<ActiveTarget<Peer>>>()
   readonly #closing = new Map<string, Promise<void>>()
   #tsih = 0
 
@@ -66,7 +78,7 @@ export class PortalCore {
    * Puts a connection on its target, opening it when it is the first. A session of the same initiator and
    * ISID is replaced at once (RFC 7143 §6.3.5), but only after nothing it had begun can still reach a disk.
    */
-  async join(connection: Connection, spec: TargetSpec): Promise<ActiveTarget<Connection>> {
+  async join(connection: Peer, spec: TargetSpec): Promise<ActiveTarget<Peer>> {
     const { initiator, isid } = connection
     let target = await this.#open(spec)
     while (target.isClosing) target = await this.#open(spec)
@@ -80,7 +92,7 @@ export class PortalCore {
   }
 
   /** Takes a connection away; the last one on a target closes its devices. */
-  leave(connection: Connection): void {
+  leave(connection: Peer): void {
     this.connections.delete(connection)
     const iqn = connection.iqn
     const opened = this.#active.get(iqn)
@@ -106,7 +118,7 @@ export class PortalCore {
   }
 
   /** SendTargets (RFC 7143 appendix C): an initiator is shown its own targets and no other. */
-  sendTargets(connection: Connection, value: string): [string, string][] {
+  sendTargets(connection: Peer, value: string): [string, string][] {
     const isWanted = (spec: TargetSpec): boolean => {
       if (spec.initiatorIqn.toLowerCase() !== connection.initiator) return false
       return value === 'All' ? connection.iqn === '' : spec.iqn === (value === '' ? connection.iqn : value)
@@ -117,7 +129,7 @@ export class PortalCore {
       .map((spec) => ['TargetName', spec.iqn] as [string, string])
   }
 
-  loggedIn(connection: Connection): void {
+  loggedIn(connection: Peer): void {
     const { iqn, initiator, remoteAddress, isKernel } = connection
     if (iqn === '') return
     const stage: Stage = isKernel ? 'kernel-login' : 'iscsi-login'
@@ -127,7 +139,7 @@ export class PortalCore {
   }
 
   loginFailed(
-    connection: Connection,
+    connection: Peer,
     what: { initiator: string; targetName: string; check: string },
     status: number,
   ): void {
@@ -138,11 +150,11 @@ export class PortalCore {
     this.#deps.emit(targetName === '' ? event : { ...event, iqn: targetName })
   }
 
-  seedRead(connection: Connection): void {
+  seedRead(connection: Peer): void {
     this.#emit('iscsi.seed-read', `${connection.initiator} reads its seed disk`, connection, 'seed-read')
   }
 
-  protocolError(connection: Connection, reason: string): void {
+  protocolError(connection: Peer, reason: string): void {
     const who = connection.initiator || connection.remoteAddress
     this.#emit('iscsi.protocol-error', `connection of ${who} closed: ${reason}`, connection)
   }
@@ -151,13 +163,13 @@ export class PortalCore {
     this.#deps.log.error({ err }, 'iSCSI command failed inside the target')
   }
 
-  #emit(kind: string, message: string, connection: Connection, stage?: Stage): void {
+  #emit(kind: string, message: string, connection: Peer, stage?: Stage): void {
     const { iqn, remoteAddress: ip } = connection
     const about = { kind, message, ip, ...(iqn === '' ? {} : { iqn }) }
     this.#deps.emit(stage === undefined ? about : { ...about, stage })
   }
 
-  async #open(spec: TargetSpec): Promise<ActiveTarget<Connection>> {
+  async #open(spec: TargetSpec): Promise<ActiveTarget<Peer>> {
     for (;;) {
       const known = this.#active.get(spec.iqn)
       if (known !== undefined) return known
@@ -165,7 +177,7 @@ export class PortalCore {
       if (closing === undefined) break
       await closing
     }
-    const opened = ActiveTarget.open<Connection>(spec)
+    const opened = ActiveTarget.open<Peer>(spec)
     this.#active.set(spec.iqn, opened)
     try {
       return await opened
@@ -175,7 +187,7 @@ export class PortalCore {
     }
   }
 
-  async #leave(target: ActiveTarget<Connection>, connection: Connection): Promise<void> {
+  async #leave(target: ActiveTarget<Peer>, connection: Peer): Promise<void> {
     target.members.delete(connection)
     if (target.members.size > 0 || target.isClosing) return
     target.isClosing = true

@@ -1,7 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Service } from '../../service.js'
 import { Connection } from './connection.js'
-import { PortalCore, type IscsiPortalDeps } from './portal-core.js'
+import { PortalCore, type IscsiPortalDeps, type Peer } from './portal-core.js'
 
 /** Where the portal listens and how much it takes on. */
 export interface IscsiPortalOptions {
@@ -87,7 +87,7 @@ export class IscsiPortal implements Service {
     await Promise.all(gone.map((iqn) => this.drop(iqn)))
   }
 
-  async #closeAll(connections: readonly Connection[]): Promise<void> {
+  async #closeAll(connections: readonly Peer[]): Promise<void> {
     await Promise.all(connections.map((each) => each.close()))
     await this.#core.settled()
   }

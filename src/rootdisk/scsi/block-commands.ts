@@ -1,3 +1,4 @@
+import { compare, refuseWrite } from './compare.js'
 import { hasFua, hasProtection, rangeOf, refuseRange, type BlockRange } from './block-range.js'
 import { then, type Command, type MaybeLater } from './command.js'
 import { u16, u32, u64 } from './fields.js'
@@ -123,28 +124,7 @@ function refuseWriteSame(
   }
   if (!unit.hasRange(range.lba, range.blocks)) return outOfRange()
   if (unit.device.isReadOnly) return checkCondition(SENSE.WRITE_PROTECTED)
-  return !isNoData && dataOut.length < BLOCK_BYTES ? invalidField() : undefined
-}
-
-function refuseWrite({ unit, cdb }: Command, range: BlockRange): Outcome | undefined {
-  if (hasProtection(cdb, 0)) return invalidField()
-  const refused = refuseRange(unit, range)
-  if (refused !== undefined) return refused
-  return unit.device.isReadOnly ? checkCondition(SENSE.WRITE_PROTECTED) : undefined
-}
-
-function compare({ unit, dataOut }: Command, range: BlockRange): MaybeLater<Outcome> {
-  const bytes = Math.min(range.blocks * BLOCK_BYTES, dataOut.length)
-  const stored = Buffer.allocUnsafe(bytes)
-  return then(unit.device.read(range.lba * BLOCK_BYTES, stored), () => {
-    if (stored.equals(dataOut.subarray(0, bytes))) return GOOD
-    return checkCondition(SENSE.MISCOMPARE, firstDifference(stored, dataOut))
-  })
-}
-
-/** Byte offset of the first difference (SBC-3 §5.2 wants it in the INFORMATION field). */
-function firstDifference(a: Uint8Array, b: Uint8Array): number {
-  return a.findIndex((byte, i) => byte !== b[i])
+  return !isNoData && dataOut.length !== BLOCK_BYTES ? invalidField() : undefined
 }
 
 async function inTurnFrom<T>(

@@ -2,6 +2,7 @@ import { ByteWriter } from '../../wire/writer.js'
 import type { Command } from './command.js'
 import { u16 } from './fields.js'
 import {
+  MAX_COMPARE_BLOCKS,
   MAX_TRANSFER_BLOCKS,
   MAX_UNMAP_BLOCKS,
   MAX_UNMAP_DESCRIPTORS,
@@ -81,7 +82,7 @@ function extendedInquiry(_unit: LogicalUnit, out: ByteWriter): void {
 }
 
 function blockLimits(_unit: LogicalUnit, out: ByteWriter): void {
-  out.u8(0x01).u8(0) // WSNZ: WRITE SAME needs a block count
+  out.u8(0x01).u8(MAX_COMPARE_BLOCKS) // WSNZ: WRITE SAME needs a block count
   out.u16(8) // optimal granularity: one 4 KiB cluster
   out.u32(MAX_TRANSFER_BLOCKS).u32(512).u32(0) // maximum, optimal (256 KiB), prefetch
   out.u32(MAX_UNMAP_BLOCKS).u32(MAX_UNMAP_DESCRIPTORS)

@@ -7,11 +7,14 @@ export const BLOCK_BYTES = 512
 export const BLOCKS_PER_PHYSICAL_EXPONENT = 3
 /** Largest transfer of one command, in blocks (4 MiB), told in VPD page B0h. */
 export const MAX_TRANSFER_BLOCKS = 8192
-/** Largest UNMAP or WRITE SAME of one command, in blocks (2 GiB and 32 MiB). */
-export const MAX_UNMAP_BLOCKS = 4_194_304
-export const MAX_WRITE_SAME_BLOCKS = 65_536
+/** Largest UNMAP or WRITE SAME of one command, in blocks (512 MiB and 4 MiB). */
+export const MAX_UNMAP_BLOCKS = 1_048_576
+export const MAX_WRITE_SAME_BLOCKS = 8192
 /** Largest number of UNMAP descriptors in one command. */
 export const MAX_UNMAP_DESCRIPTORS = 256
+
+/** Largest COMPARE AND WRITE, in blocks. */
+export const MAX_COMPARE_BLOCKS = 128
 
 /** One LUN with its open device. */
 export class LogicalUnit {
@@ -20,6 +23,7 @@ export class LogicalUnit {
   /** 8 or 16 bytes, NAA designator (SPC-4 §7.8.6.6). */
   readonly naa: Uint8Array
   readonly device: BlockDevice
+  #turn: Promise<void> | undefined
 
   constructor(identity: { lun: number; serial: string; naa: string }, device: BlockDevice) {
     this.lun = identity.lun
@@ -31,6 +35,21 @@ export class LogicalUnit {
   /** Whole logical blocks of the device. */
   get blockCount(): number {
     return Math.floor(this.device.sizeBytes / BLOCK_BYTES)
+  }
+
+  /**
+   * Runs `work` after every earlier such call has ended: what reads and then writes on what it read.
+   * With a device that answers at once nothing ever waits.
+   */
+  inTurn<T>(work: () => T | Promise<T>): T | Promise<T> {
+    const before = this.#turn
+    const outcome = before === undefined ? work() : before.then(work)
+    if (!(outcome instanceof Promise)) return outcome
+    const turn: Promise<void> = outcome
+      .then(nothing, nothing)
+      .then(() => (this.#turn === turn ? (this.#turn = undefined) : undefined))
+    this.#turn = turn
+    return outcome
   }
 
   /** Whether the range lies inside the device. */
@@ -63,6 +82,10 @@ export class Nexus {
     this.hasAttention = this.#pending.size > 0
     return code
   }
+}
+
+function nothing(): void {
+  // only the end of the turn matters
 }
 
 function naaBytes(hex: string): Uint8Array {

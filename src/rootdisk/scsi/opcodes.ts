@@ -8,6 +8,7 @@ import {
   writeAndVerify,
   writeSame,
 } from './block-commands.js'
+import { compareAndWrite, orWrite } from './compare.js'
 import { getLbaStatus, readCapacity10, readCapacity16 } from './capacity.js'
 import type { Handler } from './command.js'
 import { inquiry } from './inquiry.js'
@@ -96,6 +97,14 @@ export const OPCODES: readonly Opcode[] = [
     run: writeAndVerify,
     isWrite: true,
   },
+  {
+    opcode: 0x89,
+    name: 'COMPARE AND WRITE',
+    usage: '89f8ffffffffffffffff000000ff0007',
+    run: compareAndWrite,
+    isWrite: true,
+  },
+  { opcode: 0x8b, name: 'ORWRITE', usage: '8bf8ffffffffffffffffffffffff0007', run: orWrite, isWrite: true },
   { opcode: 0x8f, name: 'VERIFY(16)', usage: '8ff6ffffffffffffffffffffffff0007', run: verify },
   { opcode: 0x90, name: 'PRE-FETCH(16)', usage: '9002ffffffffffffffffffffffff0007', run: preFetch },
   {
