@@ -6,6 +6,7 @@ import type { EmitEvent } from '../events.js'
 import type { BootFile, BootFiles } from './boot-files.js'
 import type { BootPolicy, BootTarget } from './decide.js'
 import { limitEvents } from './event-limiter.js'
+import { failureWords } from './ipxe/failure-words.js'
 import { renderScript, type ScriptTemplates } from './ipxe/script.js'
 
 /** What the boot routes are made of. */
@@ -88,7 +89,7 @@ class BootRoutes {
     const errno = queryWord(request, 'errno')
     this.#deps.emit({
       kind: 'boot.script-failed',
-      message: `the boot script failed at ${step}, try ${attempt}, iPXE error ${errno}`,
+      message: `the boot script failed at ${step}, try ${attempt}, iPXE error ${failureWords(errno)}`,
       serverId: target.serverId,
       ip: request.ip,
     })

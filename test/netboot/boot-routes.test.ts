@@ -49,7 +49,7 @@ void t.test('a failed script is told with its step and error, made harmless', as
   t.match(events[0], {
     kind: 'boot.script-failed',
     serverId: 's-1',
-    message: /sanboot, try 2, iPXE error 0x280a6011$/,
+    message: /sanboot, try 2, iPXE error 0x280a6011 \(network unreachable\)$/,
   })
   t.match(events[1]?.message, /at \?x\?\?2J, try unknown, iPXE error 9{64}$/)
 })

@@ -17,7 +17,7 @@ void t.test('the server script logs in with the server own name and secret and b
       'sanboot --drive 0x80 iscsi:198.18.0.1::3260:0:iqn.2026-01.org.example:web1 || goto failed',
     ),
   )
-  t.match(text, 'http://198.18.0.1:8080/boot/tok_EN-1/failed?step=sanboot&errno=${errno}&try=${try}')
+  t.match(text, 'http://198.18.0.1:8080/boot/tok_EN-1/failed?step=sanboot&errno=${failure}&try=${try}')
   t.notMatch(text, '{{')
   t.notMatch(text, 'secret')
 })
