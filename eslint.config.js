@@ -16,6 +16,13 @@ export default defineConfig(
     },
   },
   {
+    files: ['**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+    },
+  },
+  {
     files: ['src/**/*.ts', 'plugins/**/*.ts'],
     rules: {
       'max-lines': ['error', { max: 250, skipBlankLines: true, skipComments: true }],
@@ -40,12 +47,17 @@ export default defineConfig(
         { considerDefaultExhaustiveForUnions: true },
       ],
       '@typescript-eslint/explicit-module-boundary-types': 'error',
-      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
-      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
     },
   },
   {
-    files: ['src/ingotd.ts', 'src/targetd.ts', 'src/rig/rigd.ts', 'src/clock.ts', 'src/operator/cli/**'],
+    files: [
+      'src/ingotd.ts',
+      'src/targetd.ts',
+      'src/rig/rigd.ts',
+      'src/wiring/entry.ts',
+      'src/clock.ts',
+      'src/operator/cli/**',
+    ],
     rules: { 'no-restricted-properties': 'off', 'no-restricted-syntax': 'off', 'no-console': 'off' },
   },
 )

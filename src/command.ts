@@ -63,6 +63,9 @@ export async function runCommand(
   throw new CommandFailed(program, outcome.reason, result, { cause: outcome.cause })
 }
 
+/** A child that {@link startProcess} started. */
+export type RunningProcess = ChildProcess
+
 /** How a long-lived child is started. */
 export interface ServiceProcessOptions {
   readonly cwd?: string

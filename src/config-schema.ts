@@ -84,6 +84,7 @@ export const SCHEMA = {
     managed: key(flag, true),
   },
   image: {
+    cache_dir: optional(directory),
     max_size_bytes: key(integer(1, 1024 * 1024 * GIB), 1024 * GIB),
     convert_timeout_seconds: key(integer(1, DAY_SECONDS), 1800),
     convert_memory_bytes: key(integer(GIB / 16, 1024 * GIB), GIB),

@@ -39,8 +39,9 @@ export interface TargetConfig {
   readonly isManaged: boolean
 }
 
-/** Limits of the import of images. */
+/** Limits of the import of images, and where built ones are kept. */
 export interface ImageConfig {
+  readonly cacheDir: string
   readonly maxSizeBytes: number
   readonly convertTimeoutSeconds: number
   readonly convertMemoryBytes: number
@@ -178,6 +179,7 @@ function toConfig(values: Values): Config {
       isManaged: target.managed,
     },
     image: {
+      cacheDir: image.cache_dir ?? join(top.state_dir, 'cache'),
       maxSizeBytes: image.max_size_bytes,
       convertTimeoutSeconds: image.convert_timeout_seconds,
       convertMemoryBytes: image.convert_memory_bytes,

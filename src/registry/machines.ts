@@ -6,7 +6,8 @@ import { fromRow, type Row } from './row.js'
 type MachineRow = Omit<Row<MachineRecord>, 'nics'>
 
 const SELECT = `SELECT machines.id, machines.name, machines.firmware, machines.bmc_url AS bmcUrl,
-  machines.bmc_credentials_file AS bmcCredentialsFile, machines.created_ms AS createdMs FROM machines`
+  machines.bmc_credentials_file AS bmcCredentialsFile, machines.console_file AS consoleFile,
+  machines.created_ms AS createdMs FROM machines`
 const SELECT_NIC = 'SELECT mac, machine_id AS machineId, position, ip FROM nics'
 
 /** The machines table, with each machine's nics. */
@@ -27,8 +28,8 @@ export class Machines {
   constructor(db: Database) {
     this.#db = db
     this.#insert = db.prepare(`INSERT INTO machines
-      (id, name, firmware, bmc_url, bmc_credentials_file, created_ms)
-      VALUES (@id, @name, @firmware, @bmcUrl, @bmcCredentialsFile, @createdMs)`)
+      (id, name, firmware, bmc_url, bmc_credentials_file, console_file, created_ms)
+      VALUES (@id, @name, @firmware, @bmcUrl, @bmcCredentialsFile, @consoleFile, @createdMs)`)
     this.#insertNic = db.prepare(`INSERT INTO nics (mac, machine_id, position, ip)
       VALUES (@mac, @machineId, @position, @ip)`)
     this.#get = db.prepare(`${SELECT} WHERE id = ?`)

@@ -115,4 +115,6 @@ export const MIGRATIONS: readonly string[] = [
     ended_ms INTEGER
   ) STRICT;
   `,
+  // The file that a machine's serial console is logged to (by a rig, conserver or ipmitool sol).
+  'ALTER TABLE machines ADD COLUMN console_file TEXT',
 ]

@@ -48,6 +48,8 @@ export interface MachineRecord {
   readonly firmware: 'bios' | 'uefi'
   readonly bmcUrl: string | undefined
   readonly bmcCredentialsFile: string | undefined
+  /** Where the serial console is logged. */
+  readonly consoleFile: string | undefined
   readonly nics: readonly NicRecord[]
   readonly createdMs: number
 }

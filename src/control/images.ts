@@ -1,0 +1,160 @@
+import { randomUUID } from 'node:crypto'
+import { isAbsolute } from 'node:path'
+import type { Logger } from 'pino'
+import type { Clock } from '../clock.js'
+import { DaemonError } from '../errors.js'
+import type { ImageRecord, JobRecord } from '../registry/records.js'
+import type { Registry } from '../registry/registry.js'
+import type { JobContext, Jobs } from './jobs.js'
+import { checkImageName } from './names.js'
+
+/** What an image is called and holds. */
+export interface ImageDescription {
+  readonly name: string
+  readonly osType: ImageRecord['osType']
+  readonly osVersion: string
+}
+
+/** The disk work that images need, done by `rootdisk`. */
+export interface ImageDisks {
+  /** Copies the disk in `sourcePath` into a new immutable layer; leaves nothing behind when it fails. */
+  readonly importFile: (
+    layerId: string,
+    sourcePath: string,
+    context: JobContext,
+  ) => Promise<{ sizeBytes: number; sha256: string }>
+  /** Builds (or finds in the cache) the image of `recipe`; resolves to a raw disk file that is not ours to delete. */
+  readonly build: (recipe: string, context: JobContext) => Promise<string>
+  /** Reads the whole layer again; resolves to the numbers of the 4 MiB chunks that are not what was sealed. */
+  readonly damagedChunks: (layer: { layerId: string; sizeBytes: number }) => Promise<readonly number[]>
+  /** Removes a layer's files; no error when there are none. */
+  readonly deleteLayer: (layerId: string) => Promise<void>
+}
+
+/** Imports, builds and deletes images. */
+export class Images {
+  readonly #registry: Registry
+  readonly #clock: Clock
+  readonly #log: Logger
+  readonly #jobs: Jobs
+  readonly #disks: ImageDisks
+
+  constructor(deps: { registry: Registry; clock: Clock; log: Logger; jobs: Jobs; disks: ImageDisks }) {
+    this.#registry = deps.registry
+    this.#clock = deps.clock
+    this.#log = deps.log
+    this.#jobs = deps.jobs
+    this.#disks = deps.disks
+  }
+
+  /** Starts to import the raw or qcow2 file at the absolute `path`. @throws DaemonError INVALID_INPUT, NAME_TAKEN */
+  startImport(path: string, description: ImageDescription): { image: ImageRecord; job: JobRecord } {
+    if (!isAbsolute(path))
+      throw new DaemonError('INVALID_INPUT', `path: expected an absolute path, got ${JSON.stringify(path)}`)
+    return this.#begin('image-import', description, (layerId, context) =>
+      this.#disks.importFile(layerId, path, context),
+    )
+  }
+
+  /** Starts to build the image of `recipe` (`debian-12`). @throws DaemonError INVALID_INPUT, NAME_TAKEN */
+  startBuild(recipe: string, description: ImageDescription): { image: ImageRecord; job: JobRecord } {
+    return this.#begin('image-build', description, async (layerId, context) => {
+      const path = await this.#disks.build(recipe, scaled(context, 0, 0.8))
+      return this.#disks.importFile(layerId, path, scaled(context, 0.8, 0.2))
+    })
+  }
+
+  /** The image of that name or id. @throws DaemonError NOT_FOUND */
+  get(idOrName: string): ImageRecord {
+    const image = this.#registry.images.find(idOrName)
+    if (image === undefined) throw new DaemonError('NOT_FOUND', `no image ${JSON.stringify(idOrName)}`)
+    return image
+  }
+
+  /** Every image. */
+  list(): readonly ImageRecord[] {
+    return this.#registry.images.list()
+  }
+
+  /** Reads an image's disk again and compares it with its digests. @throws DaemonError NOT_FOUND, WRONG_STATE */
+  async verify(idOrName: string): Promise<{ image: ImageRecord; damagedChunks: readonly number[] }> {
+    const image = this.get(idOrName)
+    if (image.layerId === undefined)
+      throw new DaemonError('WRONG_STATE', `image ${image.name} is ${image.status}, not active`)
+    return {
+      image,
+      damagedChunks: await this.#disks.damagedChunks({ layerId: image.layerId, sizeBytes: image.sizeBytes }),
+    }
+  }
+
+  /** Deletes an image that no volume was cloned from. @throws DaemonError NOT_FOUND, IN_USE, WRONG_STATE */
+  async delete(idOrName: string): Promise<void> {
+    const image = this.get(idOrName)
+    if (image.status === 'saving') throw new DaemonError('WRONG_STATE', `image ${image.name} is being made`)
+    this.#registry.transaction(() => {
+      const volumes = this.#registry.volumes.countByImage(image.id)
+      if (volumes > 0)
+        throw new DaemonError('IN_USE', `image ${image.name} is in use by ${volumes} volume(s)`)
+      this.#registry.images.delete(image.id)
+      if (image.layerId !== undefined) this.#registry.layers.delete(image.layerId)
+    })
+    if (image.layerId !== undefined) await this.#disks.deleteLayer(image.layerId)
+  }
+
+  /** Removes what imports that died with an earlier daemon left; call once at start. */
+  sweep(): void {
+    for (const image of this.#registry.images.list()) {
+      if (image.status !== 'active') this.#registry.images.delete(image.id)
+    }
+  }
+
+  #begin(
+    kind: string,
+    description: ImageDescription,
+    make: (layerId: string, context: JobContext) => Promise<{ sizeBytes: number; sha256: string }>,
+  ): { image: ImageRecord; job: JobRecord } {
+    const image: ImageRecord = {
+      id: randomUUID(),
+      name: checkImageName(description.name),
+      status: 'saving',
+      osType: description.osType,
+      osVersion: description.osVersion,
+      sizeBytes: 0,
+      layerId: undefined,
+      sha256: undefined,
+      createdMs: this.#clock.nowMs(),
+    }
+    this.#registry.images.insert(image)
+    const job = this.#jobs.start(kind, image.name, (context) => this.#make(image, make, context))
+    return { image, job }
+  }
+
+  async #make(
+    image: ImageRecord,
+    make: (layerId: string, context: JobContext) => Promise<{ sizeBytes: number; sha256: string }>,
+    context: JobContext,
+  ): Promise<void> {
+    const layerId = randomUUID()
+    try {
+      const { sizeBytes, sha256 } = await make(layerId, context)
+      this.#registry.transaction(() => {
+        const layer = { id: layerId, parentId: undefined, sizeBytes, isImmutable: true }
+        this.#registry.layers.insert({ ...layer, createdMs: this.#clock.nowMs() })
+        this.#registry.images.setActive(image.id, { layerId, sha256, sizeBytes })
+      })
+    } catch (err) {
+      this.#registry.images.delete(image.id)
+      await this.#disks.deleteLayer(layerId).catch((cause: unknown) => {
+        this.#log.error({ err: cause, image: image.name }, 'files of a failed import could not be removed')
+      })
+      throw err
+    }
+  }
+}
+
+function scaled(context: JobContext, from: number, share: number): JobContext {
+  return {
+    signal: context.signal,
+    progress: (fraction, message) => context.progress(from + fraction * share, message),
+  }
+}

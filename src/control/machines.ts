@@ -1,0 +1,138 @@
+import { randomUUID } from 'node:crypto'
+import type { Clock } from '../clock.js'
+import { DaemonError } from '../errors.js'
+import type { MachineRecord } from '../registry/records.js'
+import type { Registry } from '../registry/registry.js'
+import { formatIpv4, isInSubnet, parseIpv4, type Subnet } from '../wire/ipv4.js'
+import { parseMac } from '../wire/mac.js'
+import { checkName } from './names.js'
+
+/** A machine to enrol. */
+export interface NewMachine {
+  readonly name: string
+  /** NICs, the one that firmware boots from first. */
+  readonly nics: readonly { readonly mac: string; readonly ip?: string | undefined }[]
+  readonly firmware: 'bios' | 'uefi'
+  readonly bmcUrl?: string | undefined
+  readonly bmcCredentialsFile?: string | undefined
+  /** Absolute path of the file that the serial console is logged to. */
+  readonly consoleFile?: string | undefined
+}
+
+/** Where machines live. */
+export interface MachineRules {
+  /** Undefined when DHCP is somebody else's: any address goes then. */
+  readonly subnet: Subnet | undefined
+  /** Addresses no machine may have (the daemon's own, the router's). */
+  readonly reservedAddresses: readonly number[]
+}
+
+/** Enrols and removes machines. */
+export class Machines {
+  readonly #registry: Registry
+  readonly #clock: Clock
+  readonly #rules: MachineRules
+
+  constructor(deps: { registry: Registry; clock: Clock; rules: MachineRules }) {
+    this.#registry = deps.registry
+    this.#clock = deps.clock
+    this.#rules = deps.rules
+  }
+
+  /** Enrols a machine. @throws DaemonError INVALID_INPUT, NAME_TAKEN, MAC_TAKEN, ADDRESS_TAKEN */
+  add(input: NewMachine): MachineRecord {
+    checkName('name', input.name)
+    if (input.nics.length === 0)
+      throw new DaemonError('INVALID_INPUT', 'nics: a machine has at least one NIC')
+    const id = randomUUID()
+    const machine: MachineRecord = {
+      id,
+      name: input.name,
+      firmware: input.firmware,
+      bmcUrl: input.bmcUrl,
+      bmcCredentialsFile: input.bmcCredentialsFile,
+      consoleFile: input.consoleFile,
+      nics: input.nics.map((nic, position) => ({
+        machineId: id,
+        position,
+        mac: checkMac(nic.mac),
+        ip: nic.ip === undefined ? undefined : this.#checkIp(nic.ip),
+      })),
+      createdMs: this.#clock.nowMs(),
+    }
+    checkBmc(input)
+    if (machine.nics[0]?.ip === undefined) {
+      throw new DaemonError('INVALID_INPUT', 'nics[0].ip: the NIC that boots needs a fixed address')
+    }
+    this.#registry.machines.insert(machine)
+    return machine
+  }
+
+  /** The machine of that name or id. @throws DaemonError NOT_FOUND */
+  get(idOrName: string): MachineRecord {
+    const machine = this.#registry.machines.find(idOrName)
+    if (machine === undefined) throw new DaemonError('NOT_FOUND', `no machine ${JSON.stringify(idOrName)}`)
+    return machine
+  }
+
+  /** Every machine. */
+  list(): readonly MachineRecord[] {
+    return this.#registry.machines.list()
+  }
+
+  /** Removes a machine that no server uses. @throws DaemonError NOT_FOUND, IN_USE */
+  delete(idOrName: string): void {
+    const machine = this.get(idOrName)
+    const server = this.#registry.servers.findByMachine(machine.id)
+    if (server !== undefined) {
+      throw new DaemonError('IN_USE', `machine ${machine.name} runs server ${server.name}: delete that first`)
+    }
+    this.#registry.machines.delete(machine.id)
+  }
+
+  #checkIp(text: string): string {
+    const ip = parseIpv4(text)
+    const { subnet, reservedAddresses } = this.#rules
+    if (ip === undefined)
+      throw new DaemonError('INVALID_INPUT', `ip: expected an IPv4 address, got ${JSON.stringify(text)}`)
+    if (subnet !== undefined && !isHostOf(ip, subnet)) {
+      const cidr = `${formatIpv4(subnet.network)}/${subnet.prefixLength}`
+      throw new DaemonError('INVALID_INPUT', `ip: ${text} is not a host address of the subnet ${cidr}`)
+    }
+    if (reservedAddresses.includes(ip))
+      throw new DaemonError('ADDRESS_TAKEN', `ip: ${text} belongs to the boot network itself`)
+    return text
+  }
+}
+
+function isHostOf(ip: number, subnet: Subnet): boolean {
+  return isInSubnet(ip, subnet) && ip !== subnet.network && ip !== subnet.broadcast
+}
+
+function checkMac(text: string): string {
+  const mac = parseMac(text)
+  if (mac === undefined) {
+    throw new DaemonError(
+      'INVALID_INPUT',
+      `mac: expected six hexadecimal bytes as 52:54:00:12:34:56, got ${JSON.stringify(text)}`,
+    )
+  }
+  return mac
+}
+
+function checkBmc(input: NewMachine): void {
+  if (input.bmcUrl === undefined) return
+  const url = URL.canParse(input.bmcUrl) ? new URL(input.bmcUrl) : undefined
+  if (url === undefined || !/^redfish(\+https)?:$/.test(url.protocol)) {
+    throw new DaemonError(
+      'INVALID_INPUT',
+      `bmc_url: expected redfish://HOST:PORT/redfish/v1/Systems/ID, got ${JSON.stringify(input.bmcUrl)}`,
+    )
+  }
+  if (url.password !== '' || url.username !== '') {
+    throw new DaemonError(
+      'INVALID_INPUT',
+      'bmc_url: the credentials go into a file named by bmc_credentials_file',
+    )
+  }
+}

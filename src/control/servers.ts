@@ -1,0 +1,268 @@
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
+import type { Clock } from '../clock.js'
+import { DaemonError } from '../errors.js'
+import type { DaemonEvent } from '../events.js'
+import type { ImageRecord, MachineRecord, ServerRecord, VolumeRecord } from '../registry/records.js'
+import type { Registry } from '../registry/registry.js'
+import { checkName } from './names.js'
+import type { PowerDriver } from './power/power.js'
+
+/** The year and domain of every IQN we make (RFC 7143 §4.2.7.1). */
+const IQN_PREFIX = 'iqn.2026-11.io.ingot'
+/** Before base64, as the cloud has it (bms-service.md section 4). */
+const USER_DATA_LIMIT_BYTES = 32 * 1024
+
+/** A server to create. */
+export interface NewServer {
+  readonly name: string
+  /** Image name or id. */
+  readonly image: string
+  /** Machine name or id; a free one is taken when left out. */
+  readonly machine?: string | undefined
+  readonly sshKeys: readonly string[]
+  readonly userData?: Buffer | undefined
+  readonly addressing: 'dhcp' | 'static'
+}
+
+/** What servers need of the other rooms. */
+export interface ServerDeps {
+  readonly registry: Registry
+  readonly clock: Clock
+  /** Makes the two empty files of a writable layer over `parentId`. */
+  readonly createLayer: (layer: { layerId: string; sizeBytes: number }) => Promise<void>
+  readonly deleteLayer: (layerId: string) => Promise<void>
+  /** Tells the target process to read its exports again. @throws DaemonError TARGET_UNAVAILABLE */
+  readonly reloadTarget: () => Promise<void>
+  readonly powerOf: (machine: MachineRecord) => PowerDriver
+  /** Refuses what the seed could not carry (keys, host name). @throws DaemonError INVALID_INPUT */
+  readonly checkSeed: (server: ServerRecord, machine: MachineRecord) => void
+  readonly emit: (event: DaemonEvent) => void
+}
+
+/** Creates, powers and deletes servers. */
+export class Servers {
+  readonly #deps: ServerDeps
+
+  constructor(deps: ServerDeps) {
+    this.#deps = deps
+  }
+
+  /**
+   * Clones the image's disk for a machine, in time independent of its size.
+   * @throws DaemonError INVALID_INPUT, NOT_FOUND, NAME_TAKEN, IN_USE, NO_CAPACITY; nothing is left behind
+   */
+  async create(input: NewServer): Promise<ServerRecord> {
+    const { registry, clock, createLayer, deleteLayer } = this.#deps
+    checkName('name', input.name)
+    checkUserData(input.userData)
+    if (registry.servers.find(input.name) !== undefined) {
+      throw new DaemonError('NAME_TAKEN', `server ${input.name} exists already`)
+    }
+    const image = this.#image(input.image)
+    const machine = this.#freeMachine(input.machine)
+    const beganMs = clock.monotonicMs()
+    const volume = newVolume(input.name, image, clock.nowMs())
+    const server = newServer(input, { image, machine, volume }, clock.nowMs())
+    this.#deps.checkSeed(server, machine)
+    await createLayer({ layerId: volume.layerId, sizeBytes: volume.sizeBytes })
+    const created = { ...server, cloneMs: clock.monotonicMs() - beganMs }
+    try {
+      this.#insert(image, volume, created)
+    } catch (err) {
+      await deleteLayer(volume.layerId)
+      throw err
+    }
+    this.#deps.emit({
+      kind: 'server.created',
+      message: `server ${server.name} created from ${image.name}`,
+      serverId: server.id,
+    })
+    await this.#reloadOrUndo(created, volume)
+    return created
+  }
+
+  /** The server of that name or id. @throws DaemonError NOT_FOUND */
+  get(idOrName: string): ServerRecord {
+    const server = this.#deps.registry.servers.find(idOrName)
+    if (server === undefined) throw new DaemonError('NOT_FOUND', `no server ${JSON.stringify(idOrName)}`)
+    return server
+  }
+
+  /** Every server. */
+  list(): readonly ServerRecord[] {
+    return this.#deps.registry.servers.list()
+  }
+
+  /** Powers the machine on, its next boot from the network. @throws DaemonError NOT_FOUND, POWER_FAILED */
+  async start(idOrName: string): Promise<ServerRecord> {
+    const { server, power } = this.#powered(idOrName)
+    if ((await power.powerState()) === 'on')
+      throw new DaemonError('WRONG_STATE', `server ${server.name} is running already`)
+    await power.setBootOnce('Pxe')
+    this.#poweredOn(server, 'powered on')
+    await power.powerOn()
+    return this.get(server.id)
+  }
+
+  /** Shuts the operating system down, or cuts the power when `force`. @throws DaemonError NOT_FOUND, POWER_FAILED */
+  async stop(idOrName: string, force: boolean): Promise<ServerRecord> {
+    const { server, power } = this.#powered(idOrName)
+    await power.powerOff({ force })
+    this.#deps.registry.servers.setStatus(server.id, 'SHUTOFF')
+    this.#deps.emit({
+      kind: 'server.stopped',
+      message: `server ${server.name} was told to stop`,
+      serverId: server.id,
+    })
+    return this.get(server.id)
+  }
+
+  /** Restarts the operating system, or resets the machine when `force`. @throws DaemonError NOT_FOUND, POWER_FAILED */
+  async reboot(idOrName: string, force: boolean): Promise<ServerRecord> {
+    const { server, power } = this.#powered(idOrName)
+    await power.setBootOnce('Pxe')
+    this.#poweredOn(server, force ? 'reset' : 'told to restart', 'REBOOT')
+    await power.reset({ force })
+    return this.get(server.id)
+  }
+
+  /** Powers the machine off and deletes the server and its system volume. @throws DaemonError NOT_FOUND, POWER_FAILED */
+  async delete(idOrName: string): Promise<void> {
+    const { registry, deleteLayer, reloadTarget } = this.#deps
+    const { server, machine, power } = this.#powered(idOrName)
+    if (machine.bmcUrl !== undefined) await power.powerOff({ force: true })
+    const volume = registry.volumes.get(server.volumeId)
+    this.#forget(server, volume)
+    this.#deps.emit({ kind: 'server.deleted', message: `server ${server.name} deleted` })
+    await reloadTarget()
+    if (volume !== undefined) await deleteLayer(volume.layerId)
+  }
+
+  #image(idOrName: string): ImageRecord & { layerId: string } {
+    const image = this.#deps.registry.images.find(idOrName)
+    if (image === undefined) throw new DaemonError('NOT_FOUND', `no image ${JSON.stringify(idOrName)}`)
+    if (image.status !== 'active' || image.layerId === undefined) {
+      throw new DaemonError('WRONG_STATE', `image ${image.name} is ${image.status}, not active`)
+    }
+    return { ...image, layerId: image.layerId }
+  }
+
+  #freeMachine(idOrName: string | undefined): MachineRecord {
+    const { machines, servers } = this.#deps.registry
+    if (idOrName === undefined) {
+      const free = machines.list().find((machine) => servers.findByMachine(machine.id) === undefined)
+      if (free === undefined)
+        throw new DaemonError('NO_CAPACITY', 'no machine is free: enrol one or delete a server')
+      return free
+    }
+    const machine = machines.find(idOrName)
+    if (machine === undefined) throw new DaemonError('NOT_FOUND', `no machine ${JSON.stringify(idOrName)}`)
+    const holder = servers.findByMachine(machine.id)
+    if (holder !== undefined)
+      throw new DaemonError('IN_USE', `machine ${machine.name} runs server ${holder.name}`)
+    return machine
+  }
+
+  #insert(image: ImageRecord & { layerId: string }, volume: VolumeRecord, server: ServerRecord): void {
+    const { registry } = this.#deps
+    registry.transaction(() => {
+      registry.layers.insert({
+        id: volume.layerId,
+        parentId: image.layerId,
+        sizeBytes: volume.sizeBytes,
+        isImmutable: false,
+        createdMs: volume.createdMs,
+      })
+      registry.volumes.insert(volume)
+      registry.servers.insert(server)
+    })
+  }
+
+  async #reloadOrUndo(server: ServerRecord, volume: VolumeRecord): Promise<void> {
+    try {
+      await this.#deps.reloadTarget()
+    } catch (err) {
+      this.#forget(server, volume)
+      await this.#deps.deleteLayer(volume.layerId)
+      throw err
+    }
+  }
+
+  #forget(server: ServerRecord, volume: VolumeRecord | undefined): void {
+    const { registry } = this.#deps
+    registry.transaction(() => {
+      registry.servers.delete(server.id)
+      if (volume === undefined) return
+      registry.volumes.delete(volume.id)
+      registry.layers.delete(volume.layerId)
+    })
+  }
+
+  #powered(idOrName: string): { server: ServerRecord; machine: MachineRecord; power: PowerDriver } {
+    const server = this.get(idOrName)
+    const machine = this.#deps.registry.machines.get(server.machineId)
+    if (machine === undefined) throw new DaemonError('NOT_FOUND', `server ${server.name} has no machine`)
+    return { server, machine, power: this.#deps.powerOf(machine) }
+  }
+
+  #poweredOn(server: ServerRecord, how: string, status: 'BUILD' | 'REBOOT' = 'BUILD'): void {
+    this.#deps.registry.servers.setStatus(server.id, status)
+    const message = `the machine of server ${server.name} was ${how}`
+    this.#deps.emit({ kind: 'server.powered-on', message, stage: 'powered-on', serverId: server.id })
+  }
+}
+
+function checkUserData(userData: Buffer | undefined): void {
+  if (userData === undefined || userData.length <= USER_DATA_LIMIT_BYTES) return
+  throw new DaemonError(
+    'INVALID_INPUT',
+    `user_data: at most ${USER_DATA_LIMIT_BYTES} bytes, got ${userData.length}`,
+  )
+}
+
+function newVolume(serverName: string, image: ImageRecord, nowMs: number): VolumeRecord {
+  const id = randomUUID()
+  return {
+    id,
+    name: `${serverName}-system-${id.slice(0, 8)}`,
+    layerId: randomUUID(),
+    naa: naaOf(id),
+    sizeBytes: image.sizeBytes,
+    imageId: image.id,
+    createdMs: nowMs,
+  }
+}
+
+/** 16 hex digits of an NAA locally assigned identifier (SPC-4 §7.8.6.6.4: first digit 3), fixed by `seed`. */
+export function naaOf(seed: string): string {
+  return `3${createHash('sha256').update(seed).digest('hex').slice(0, 15)}`
+}
+
+function newServer(
+  input: NewServer,
+  parts: { image: ImageRecord; machine: MachineRecord; volume: VolumeRecord },
+  nowMs: number,
+): ServerRecord {
+  const id = randomUUID()
+  return {
+    id,
+    name: input.name,
+    machineId: parts.machine.id,
+    imageId: parts.image.id,
+    volumeId: parts.volume.id,
+    status: 'SHUTOFF',
+    instanceId: `i-${randomUUID()}`,
+    bootIntent: 'server',
+    iqn: `${IQN_PREFIX}:server:${id}`,
+    initiatorIqn: `${IQN_PREFIX}:machine:${parts.machine.id}`,
+    chapUser: `m-${parts.machine.id.slice(0, 8)}`,
+    // RFC 7143 §9.2.1 asks for 96 random bits at least; iPXE and Windows take no more than 16 characters.
+    chapSecret: randomBytes(12).toString('base64url'),
+    bootToken: randomBytes(16).toString('hex'),
+    addressing: input.addressing,
+    sshKeys: input.sshKeys,
+    userData: input.userData,
+    cloneMs: 0,
+    createdMs: nowMs,
+  }
+}

@@ -1,0 +1,133 @@
+#!/usr/bin/env node
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
+import { systemClock } from './clock.js'
+import { systemCode, DaemonError } from './errors.js'
+import type { Config } from './config.js'
+import { EventIntake } from './control/event-intake.js'
+import { Images } from './control/images.js'
+import { Jobs } from './control/jobs.js'
+import { Machines } from './control/machines.js'
+import { powerDriverFor } from './control/power/power.js'
+import { Servers } from './control/servers.js'
+import { stateDirs, type StateDirs } from './control/state-dirs.js'
+import { TargetClient } from './control/target-client.js'
+import { TargetSupervisor } from './control/target-supervisor.js'
+import { allocatedBytes, imageDisks, tailOf } from './wiring/disk-work.js'
+import { atEnd, runDaemon, type EntryContext } from './wiring/entry.js'
+import { renderSeedDisk } from './firstboot/seed/seed-disk.js'
+import { HttpListener } from './http/listener.js'
+import { netbootServices } from './wiring/netboot.js'
+import { apiRoutes } from './operator/api/routes.js'
+import { API_PREFIX } from './operator/api/schema.js'
+import { openRegistry, type Registry } from './registry/registry.js'
+import { lockState } from './registry/state-lock.js'
+import { createLayer, deleteLayer } from './rootdisk/volume/layer.js'
+import { seedInputOf } from './wiring/seed-input.js'
+import type { Service } from './service.js'
+import { parseIpv4, parseSubnet } from './wire/ipv4.js'
+
+/** The control plane: boot services, API, jobs, power. */
+await runDaemon('ingotd', async (context) => {
+  const { config, log } = context
+  const dirs = stateDirs(config.stateDir, config.runDir)
+  makeDirectories(dirs, config)
+  const lock = lockState(join(dirs.stateDir, 'ingotd.lock'), 'ingotd')
+  const registry = openRegistry(dirs.registryFile)
+  const intake = new EventIntake({ registry, clock: systemClock, log })
+  const jobs = new Jobs({ registry, clock: systemClock, log })
+  registry.jobs.failRunning('the daemon ended while this ran', systemClock.nowMs())
+  const end = atEnd('registry', async () => {
+    await jobs.stop()
+    registry.close()
+    lock.release()
+  })
+  const emit = intake.take.bind(intake)
+  const netboot = await netbootServices(context, registry, (event) => emit(event))
+  return [end, targetSupervisor(context, emit), ...netboot, api(context, { registry, intake, jobs, dirs })]
+})
+
+function makeDirectories(dirs: StateDirs, config: Config): void {
+  for (const path of [dirs.stateDir, dirs.layersDir, dirs.runDir, config.image.cacheDir]) {
+    try {
+      mkdirSync(path, { recursive: true })
+    } catch (err) {
+      throw new DaemonError('STATE_UNUSABLE', `${path} cannot be made: ${systemCode(err) ?? String(err)}`, {
+        cause: err,
+      })
+    }
+  }
+}
+
+function targetSupervisor(context: EntryContext, take: EventIntake['take']): Service {
+  const { config, configFile, log } = context
+  const targetd = fileURLToPath(new URL('./targetd.js', import.meta.url))
+  return new TargetSupervisor({
+    client: new TargetClient(config.target.controlSocket),
+    command: config.target.isManaged
+      ? { program: process.execPath, args: [targetd, '--config', configFile] }
+      : undefined,
+    clock: systemClock,
+    log,
+    take,
+  })
+}
+
+interface Parts {
+  readonly registry: Registry
+  readonly intake: EventIntake
+  readonly jobs: Jobs
+  readonly dirs: StateDirs
+}
+
+function api({ config, log }: EntryContext, { registry, intake, jobs, dirs }: Parts): Service {
+  const clock = systemClock
+  const images = new Images({ registry, clock, log, jobs, disks: imageDisks(dirs, config) })
+  images.sweep()
+  const servers = serversOf(config, registry, intake, dirs)
+  const subnet = config.subnet === undefined ? undefined : parseSubnet(config.subnet.cidr)
+  const reserved = [config.boot?.address, config.subnet?.router, config.target.address]
+  const reservedAddresses = reserved.map((text) => parseIpv4(text ?? '')).filter((ip) => ip !== undefined)
+  const machines = new Machines({ registry, clock, rules: { subnet, reservedAddresses } })
+  const routes = apiRoutes({
+    registry,
+    machines,
+    images,
+    servers,
+    intake,
+    allocatedBytes: (layerId) => allocatedBytes(dirs, layerId),
+    tailOf,
+  })
+  return new HttpListener({
+    options: {
+      name: 'api',
+      endpoint: { socketPath: config.api.socket, socketMode: 0o660 },
+      requestTimeoutMs: 0,
+    },
+    routes: [(app) => void app.register(toPlugin(routes), { prefix: API_PREFIX })],
+    log,
+  })
+}
+
+function toPlugin(routes: (app: FastifyInstance) => void): FastifyPluginCallback {
+  return (app, _options, done) => {
+    routes(app)
+    done()
+  }
+}
+
+function serversOf(config: Config, registry: Registry, intake: EventIntake, dirs: StateDirs): Servers {
+  const client = new TargetClient(config.target.controlSocket)
+  return new Servers({
+    registry,
+    clock: systemClock,
+    createLayer: (layer) => createLayer(dirs, layer),
+    deleteLayer: (layerId) => deleteLayer(dirs, layerId),
+    reloadTarget: () => client.reload(),
+    powerOf: (machine) => powerDriverFor(machine),
+    checkSeed: (server, machine) => void renderSeedDisk(seedInputOf(server, machine, config)),
+    emit: (event) => intake.take(event),
+  })
+}

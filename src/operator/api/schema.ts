@@ -1,0 +1,142 @@
+import { Type, type Static } from 'typebox'
+
+/** Every path of the native API starts with this. */
+export const API_PREFIX = '/ingot/v1'
+
+const strict = { additionalProperties: false }
+const Name = Type.String({ minLength: 1, maxLength: 128 })
+
+/** POST /machines */
+export const NewMachineBody = Type.Object(
+  {
+    name: Name,
+    firmware: Type.Optional(Type.Union([Type.Literal('bios'), Type.Literal('uefi')])),
+    nics: Type.Array(
+      Type.Object(
+        { mac: Type.String({ maxLength: 32 }), ip: Type.Optional(Type.String({ maxLength: 32 })) },
+        strict,
+      ),
+      { minItems: 1, maxItems: 16 },
+    ),
+    bmc_url: Type.Optional(Type.String({ maxLength: 512 })),
+    bmc_credentials_file: Type.Optional(Type.String({ maxLength: 4096 })),
+    console_file: Type.Optional(Type.String({ maxLength: 4096 })),
+  },
+  strict,
+)
+export type NewMachineBody = Static<typeof NewMachineBody>
+
+const ImageFields = {
+  name: Name,
+  os_type: Type.Optional(Type.Union([Type.Literal('linux'), Type.Literal('windows'), Type.Literal('other')])),
+  os_version: Type.Optional(Type.String({ maxLength: 255 })),
+}
+
+/** POST /images: exactly one of `path` (a file of the daemon's host) and `recipe` (built here) */
+export const NewImageBody = Type.Object(
+  {
+    ...ImageFields,
+    path: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
+    recipe: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+  },
+  strict,
+)
+export type NewImageBody = Static<typeof NewImageBody>
+
+/** POST /servers */
+export const NewServerBody = Type.Object(
+  {
+    name: Name,
+    image: Name,
+    machine: Type.Optional(Name),
+    ssh_keys: Type.Optional(Type.Array(Type.String({ maxLength: 16384 }), { maxItems: 32 })),
+    /** base64 */
+    user_data: Type.Optional(Type.String({ maxLength: 65536 })),
+    addressing: Type.Optional(Type.Union([Type.Literal('dhcp'), Type.Literal('static')])),
+  },
+  strict,
+)
+export type NewServerBody = Static<typeof NewServerBody>
+
+/** POST /servers/:id/{stop,reboot} */
+export const PowerBody = Type.Object({ force: Type.Optional(Type.Boolean()) }, strict)
+export type PowerBody = Static<typeof PowerBody>
+
+/** A machine as answered. Times are ISO 8601. */
+export interface MachineView {
+  readonly id: string
+  readonly name: string
+  readonly firmware: string
+  readonly nics: readonly { readonly mac: string; readonly ip: string | null }[]
+  readonly bmc_url: string | null
+  readonly server: string | null
+  readonly created_at: string
+}
+
+/** An image as answered. */
+export interface ImageView {
+  readonly id: string
+  readonly name: string
+  readonly status: string
+  readonly os_type: string
+  readonly os_version: string
+  readonly size_bytes: number
+  readonly sha256: string | null
+  readonly created_at: string
+}
+
+/** POST /images/:id/verify */
+export interface ImageVerdict {
+  readonly sha256: string | null
+  readonly matches: boolean
+  /** Numbers of the 4 MiB chunks that are not what was imported. */
+  readonly damaged_chunks: readonly number[]
+}
+
+/** A server as answered. */
+export interface ServerView {
+  readonly id: string
+  readonly name: string
+  readonly status: string
+  readonly machine: string
+  readonly image: string
+  readonly ip: string | null
+  readonly iqn: string
+  readonly instance_id: string
+  readonly addressing: string
+  readonly volume_size_bytes: number
+  /** Bytes the clone holds of its own on the host's disk. */
+  readonly volume_allocated_bytes: number
+  readonly clone_ms: number
+  readonly created_at: string
+}
+
+/** A job as answered. */
+export interface JobView {
+  readonly id: string
+  readonly kind: string
+  readonly status: 'RUNNING' | 'SUCCESS' | 'FAIL'
+  readonly subject: string | null
+  readonly progress: number
+  readonly message: string
+}
+
+/** An event as answered. */
+export interface EventView {
+  readonly seq: number
+  readonly at: string
+  readonly kind: string
+  readonly stage: string | null
+  readonly message: string
+}
+
+/** GET /servers/:id/timeline: the latest boot. */
+export interface TimelineView {
+  readonly status: string
+  readonly boot_id: string | null
+  readonly steps: readonly {
+    readonly stage: string
+    readonly at: string | null
+    readonly took_ms: number | null
+  }[]
+}

@@ -1,0 +1,90 @@
+import type { TimelineStep } from '../../control/boots.js'
+import type {
+  EventRecord,
+  ImageRecord,
+  JobRecord,
+  MachineRecord,
+  ServerRecord,
+} from '../../registry/records.js'
+import type { Registry } from '../../registry/registry.js'
+import type { EventView, ImageView, JobView, MachineView, ServerView, TimelineView } from './schema.js'
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString()
+}
+
+/** A machine with the name of the server on it. */
+export function machineView(machine: MachineRecord, registry: Registry): MachineView {
+  return {
+    id: machine.id,
+    name: machine.name,
+    firmware: machine.firmware,
+    nics: machine.nics.map((nic) => ({ mac: nic.mac, ip: nic.ip ?? null })),
+    bmc_url: machine.bmcUrl ?? null,
+    server: registry.servers.findByMachine(machine.id)?.name ?? null,
+    created_at: iso(machine.createdMs),
+  }
+}
+
+/** An image. */
+export function imageView(image: ImageRecord): ImageView {
+  return {
+    id: image.id,
+    name: image.name,
+    status: image.status,
+    os_type: image.osType,
+    os_version: image.osVersion,
+    size_bytes: image.sizeBytes,
+    sha256: image.sha256 ?? null,
+    created_at: iso(image.createdMs),
+  }
+}
+
+/** A server, without its secrets. */
+export function serverView(server: ServerRecord, registry: Registry, allocatedBytes: number): ServerView {
+  const machine = registry.machines.get(server.machineId)
+  return {
+    id: server.id,
+    name: server.name,
+    status: server.status,
+    machine: machine?.name ?? server.machineId,
+    image: registry.images.get(server.imageId)?.name ?? server.imageId,
+    ip: machine?.nics[0]?.ip ?? null,
+    iqn: server.iqn,
+    instance_id: server.instanceId,
+    addressing: server.addressing,
+    volume_size_bytes: registry.volumes.get(server.volumeId)?.sizeBytes ?? 0,
+    volume_allocated_bytes: allocatedBytes,
+    clone_ms: Math.round(server.cloneMs * 1000) / 1000,
+    created_at: iso(server.createdMs),
+  }
+}
+
+/** A job. */
+export function jobView(job: JobRecord): JobView {
+  const { id, kind, status, progress, message } = job
+  return { id, kind, status, progress, message, subject: job.subject ?? null }
+}
+
+/** An event. */
+export function eventView(event: EventRecord): EventView {
+  const { seq, kind, message } = event
+  return { seq, at: iso(event.atMs), kind, stage: event.stage ?? null, message }
+}
+
+/** A boot's timeline. */
+export function timelineView(
+  status: string,
+  bootId: string | undefined,
+  steps: readonly TimelineStep[],
+): TimelineView {
+  return {
+    status,
+    boot_id: bootId ?? null,
+    steps: steps.map((step) => ({
+      stage: step.stage,
+      at: step.atMs === undefined ? null : iso(step.atMs),
+      took_ms: step.tookMs ?? null,
+    })),
+  }
+}

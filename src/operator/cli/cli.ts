@@ -1,0 +1,57 @@
+#!/usr/bin/env node
+import { Command, CommanderError, Option } from 'commander'
+import { ApiClient, ApiError } from './api-client.js'
+import type { Cli } from './cli-context.js'
+import { imageCommands } from './image-commands.js'
+import { machineCommands } from './machine-commands.js'
+import type { OutputFormat } from './output.js'
+import { rigCommands } from './rig-commands.js'
+import { serverCommands } from './server-commands.js'
+import { WaitTimedOut } from './wait.js'
+
+/** Exit codes: anything that failed, a wrong command line, and a wait that ran out. */
+const FAILED = 1
+const USAGE = 2
+const TIMED_OUT = 3
+
+interface GlobalOptions {
+  readonly socket: string
+  readonly output: OutputFormat
+}
+
+async function main(): Promise<number> {
+  const program = new Command('ingot').description('golden images in, running servers out').exitOverride()
+  program.addOption(
+    new Option('--socket <path>', "the daemon's API socket")
+      .env('INGOT_SOCKET')
+      .default('/run/ingot/api.sock'),
+  )
+  program.addOption(new Option('-o, --output <format>').choices(['table', 'json', 'value']).default('table'))
+  const cli: Cli = {
+    api: () => new ApiClient(program.opts<GlobalOptions>().socket),
+    format: () => program.opts<GlobalOptions>().output,
+    path: (collection, id, action) =>
+      ['/ingot/v1', collection, encodeURIComponent(id), ...(action === undefined ? [] : [action])].join('/'),
+  }
+  machineCommands(program, cli)
+  imageCommands(program, cli)
+  serverCommands(program, cli)
+  rigCommands(program, cli)
+  try {
+    await program.parseAsync()
+    return 0
+  } catch (err) {
+    return exitCodeOf(err)
+  }
+}
+
+function exitCodeOf(err: unknown): number {
+  if (err instanceof CommanderError) return err.exitCode === 0 ? 0 : USAGE // it has said why itself
+  const isExpected = err instanceof ApiError || err instanceof WaitTimedOut
+  console.error(
+    `ingot: ${isExpected ? err.message : String(err instanceof Error ? (err.stack ?? err.message) : err)}`,
+  )
+  return err instanceof WaitTimedOut ? TIMED_OUT : FAILED
+}
+
+process.exitCode = await main()

@@ -1,0 +1,70 @@
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { API_PREFIX, type ImageVerdict, type ImageView, type JobView } from '../api/schema.js'
+import { ApiError } from './api-client.js'
+import type { Cli } from './cli-context.js'
+import { printList, printOne, type Columns } from './output.js'
+import { waitForJob } from './wait.js'
+
+interface ImportOptions {
+  readonly name: string
+  readonly osType: string
+  readonly osVersion?: string
+}
+
+const COLUMNS: Columns<ImageView> = [
+  ['Name', 'name'],
+  ['Status', 'status'],
+  ['Size (bytes)', 'size_bytes'],
+  ['OS', 'os_version'],
+  ['ID', 'id'],
+]
+
+/** `ingot image ...` */
+export function imageCommands(program: Command, cli: Cli): void {
+  const image = program.command('image').description('golden images')
+  image
+    .command('import <file>')
+    .description('import a raw or qcow2 file that the daemon can read')
+    .requiredOption('--name <name>')
+    .option('--os-type <type>', 'linux, windows or other', 'linux')
+    .option('--os-version <version>')
+    .action((file: string, options: ImportOptions) =>
+      create(cli, { path: resolve(file), ...described(options) }),
+    )
+  image
+    .command('build <recipe>')
+    .description('build a bootable image from Debian packages (debian-12)')
+    .option('--name <name>', 'defaults to the recipe')
+    .action((recipe: string, options: { name?: string }) =>
+      create(cli, { recipe, name: options.name ?? recipe, os_version: recipe }),
+    )
+  image.command('list').action(async () => {
+    const { images } = await cli.api().call<{ images: ImageView[] }>('GET', `${API_PREFIX}/images`)
+    printList(images, COLUMNS, cli.format())
+  })
+  image.command('show <image>').action(async (id: string) => {
+    printOne(await cli.api().call<ImageView>('GET', cli.path('images', id)), cli.format())
+  })
+  image
+    .command('verify <image>')
+    .description('read the whole disk again and compare it with its digest')
+    .action(async (id: string) => {
+      const verdict = await cli.api().call<ImageVerdict>('POST', cli.path('images', id, 'verify'))
+      printOne(verdict, cli.format())
+      if (!verdict.matches) throw new ApiError(`image ${id} is not what was imported`)
+    })
+  image.command('delete <image...>').action(async (ids: string[]) => {
+    for (const id of ids) await cli.api().call('DELETE', cli.path('images', id))
+  })
+}
+
+function described(options: ImportOptions): Record<string, string | undefined> {
+  return { name: options.name, os_type: options.osType, os_version: options.osVersion }
+}
+
+async function create(cli: Cli, body: Record<string, string | undefined>): Promise<void> {
+  const begun = await cli.api().call<{ image: ImageView; job: JobView }>('POST', `${API_PREFIX}/images`, body)
+  await waitForJob(cli.api(), begun.job)
+  printOne(await cli.api().call<ImageView>('GET', cli.path('images', begun.image.id)), cli.format())
+}

@@ -1,0 +1,75 @@
+import type { Command } from 'commander'
+import { API_PREFIX, type MachineView } from '../api/schema.js'
+import type { Cli } from './cli-context.js'
+import { printList, printOne, type Columns } from './output.js'
+
+interface AddOptions {
+  readonly mac: string[]
+  readonly ip: string[]
+  readonly firmware: string
+  readonly bmc?: string
+  readonly bmcCredentialsFile?: string
+  readonly consoleFile?: string
+}
+
+interface Row {
+  readonly name: string
+  readonly firmware: string
+  readonly mac: string
+  readonly ip: string
+  readonly server: string | null
+}
+
+const COLUMNS: Columns<Row> = [
+  ['Name', 'name'],
+  ['Firmware', 'firmware'],
+  ['MAC', 'mac'],
+  ['IP', 'ip'],
+  ['Server', 'server'],
+]
+
+/** `ingot machine ...` */
+export function machineCommands(program: Command, cli: Cli): void {
+  const machine = program.command('machine').description('physical machines')
+  machine
+    .command('add <name>')
+    .description('enrol a machine; repeat --mac and --ip for more NICs, the one that boots first')
+    .requiredOption('--mac <mac...>', 'MAC address')
+    .requiredOption('--ip <ip...>', 'fixed IPv4 address')
+    .option('--firmware <kind>', 'bios or uefi', 'bios')
+    .option('--bmc <url>', 'redfish://HOST:PORT/redfish/v1/Systems/ID')
+    .option('--bmc-credentials-file <file>', 'file with user:password, read by the daemon')
+    .option('--console-file <file>', 'file that its serial console is logged to')
+    .action(async (name: string, options: AddOptions) => {
+      const body = {
+        name,
+        firmware: options.firmware,
+        nics: options.mac.map((mac, i) => ({ mac, ip: options.ip[i] })),
+        bmc_url: options.bmc,
+        bmc_credentials_file: options.bmcCredentialsFile,
+        console_file: options.consoleFile,
+      }
+      printOne(await cli.api().call<MachineView>('POST', `${API_PREFIX}/machines`, body), cli.format())
+    })
+  machine.command('list').action(async () => {
+    const { machines } = await cli.api().call<{ machines: MachineView[] }>('GET', `${API_PREFIX}/machines`)
+    if (cli.format() === 'json') printOne(machines, 'json')
+    else printList(machines.map(rowOf), COLUMNS, cli.format())
+  })
+  machine.command('show <machine>').action(async (id: string) => {
+    printOne(await cli.api().call<MachineView>('GET', cli.path('machines', id)), cli.format())
+  })
+  machine.command('delete <machine...>').action(async (ids: string[]) => {
+    for (const id of ids) await cli.api().call('DELETE', cli.path('machines', id))
+  })
+}
+
+function rowOf(machine: MachineView): Row {
+  return {
+    name: machine.name,
+    firmware: machine.firmware,
+    mac: machine.nics.map((nic) => nic.mac).join(' '),
+    ip: machine.nics.map((nic) => nic.ip ?? '-').join(' '),
+    server: machine.server,
+  }
+}

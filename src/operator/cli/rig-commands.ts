@@ -1,0 +1,69 @@
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { rigDown, rigStatus, rigUp } from '../../rig/rig.js'
+import type { Cli } from './cli-context.js'
+import { printList, printOne, type Columns } from './output.js'
+
+interface UpOptions {
+  readonly name: string
+  readonly dir: string
+  readonly machines: string
+  readonly firmware: 'bios' | 'uefi' | 'uefi-native'
+  readonly memory: string
+}
+
+interface Row {
+  readonly name: string
+  readonly mac: string
+  readonly firmware: string
+  readonly powerState: string
+  readonly bmcUrl: string
+}
+
+const COLUMNS: Columns<Row> = [
+  ['Machine', 'name'],
+  ['MAC', 'mac'],
+  ['Firmware', 'firmware'],
+  ['Power', 'powerState'],
+  ['BMC', 'bmcUrl'],
+]
+
+/** `ingot rig ...`: QEMU machines with virtual BMCs on a bridge of their own; no daemon has a part in it. */
+export function rigCommands(program: Command, cli: Cli): void {
+  const rig = program.command('rig').description('QEMU machines in a private network namespace')
+  rig
+    .command('up')
+    .description('make the namespace and its machines, powered off')
+    .option('--name <name>', 'names the namespace', 'rig')
+    .option('--dir <directory>', 'where its files go', './rig')
+    .option('--machines <count>', 'how many', '2')
+    .option('--firmware <kind>', 'bios, uefi or uefi-native', 'bios')
+    .option('--memory <MiB>', 'of each machine', '1024')
+    .action(async (options: UpOptions) => {
+      const machines = Array.from({ length: Number(options.machines) }, (_, i) => ({
+        name: `m${i + 1}`,
+        mac: `52:54:00:b0:07:${(i + 1).toString(16).padStart(2, '0')}`,
+        firmware: options.firmware,
+        memoryMib: Number(options.memory),
+        cpus: 2,
+      }))
+      const segment = { address: '198.18.0.1', prefixLength: 24, redfishPort: 8000 }
+      printOne(
+        await rigUp({ name: options.name, dir: resolve(options.dir), machines, ...segment }),
+        cli.format(),
+      )
+    })
+  rig
+    .command('status')
+    .option('--dir <directory>', 'of the rig', './rig')
+    .action(async ({ dir }: { dir: string }) => {
+      const status = await rigStatus(resolve(dir))
+      if (cli.format() === 'json') printOne(status, 'json')
+      else printList(status.machines, COLUMNS, cli.format())
+    })
+  rig
+    .command('down')
+    .description('power everything off and leave nothing behind')
+    .option('--dir <directory>', 'of the rig', './rig')
+    .action(({ dir }: { dir: string }) => rigDown(resolve(dir)))
+}

@@ -1,0 +1,84 @@
+import type { LayerRecord, ServerRecord, VolumeRecord } from '../../registry/records.js'
+import type { Registry } from '../../registry/registry.js'
+import type { BlockDevice } from '../block-device.js'
+import type { TargetSpec } from '../export.js'
+import { BufferDisk } from './buffer-disk.js'
+
+/** LUN numbers, fixed for every server (DESIGN section 1). */
+const SYSTEM_LUN = 0
+const SEED_LUN = 1
+
+/** How the exports are opened; `renderSeed` comes from the entry file, since the phases are strangers. */
+export interface ExportSources {
+  readonly registry: Registry
+  /** @param chain top layer first */
+  readonly openVolume: (chain: readonly LayerRecord[]) => Promise<BlockDevice>
+  /** The whole seed disk of a server as it should be now. */
+  readonly renderSeed: (server: ServerRecord) => Uint8Array
+  /** 16 hex digits for the seed disk's NAA identifier. */
+  readonly seedNaa: (server: ServerRecord) => string
+}
+
+/** What a reload did, by target name. */
+export interface ReloadResult {
+  readonly added: readonly string[]
+  readonly removed: readonly string[]
+}
+
+/** The targets that should exist, read from the registry; one a server. */
+export class Exports {
+  readonly #sources: ExportSources
+  #targets = new Map<string, TargetSpec>()
+
+  constructor(sources: ExportSources) {
+    this.#sources = sources
+  }
+
+  /** The target of that name. */
+  find(iqn: string): TargetSpec | undefined {
+    return this.#targets.get(iqn)
+  }
+
+  /** Every target. */
+  list(): TargetSpec[] {
+    return [...this.#targets.values()]
+  }
+
+  /** Reads the registry again. Targets that stay are replaced only where their sessions cannot tell. */
+  reload(): ReloadResult {
+    const { registry } = this.#sources
+    const next = new Map<string, TargetSpec>()
+    for (const server of registry.servers.list()) {
+      const volume = registry.volumes.get(server.volumeId)
+      if (volume !== undefined) next.set(server.iqn, this.#targetOf(server, volume))
+    }
+    const before = this.#targets
+    this.#targets = next
+    return {
+      added: [...next.keys()].filter((iqn) => !before.has(iqn)),
+      removed: [...before.keys()].filter((iqn) => !next.has(iqn)),
+    }
+  }
+
+  #targetOf(server: ServerRecord, volume: VolumeRecord): TargetSpec {
+    const { registry, openVolume, renderSeed, seedNaa } = this.#sources
+    const openSeed = (): Promise<BlockDevice> => {
+      const now = registry.servers.get(server.id) ?? server
+      return Promise.resolve(new BufferDisk(renderSeed(now)))
+    }
+    return {
+      iqn: server.iqn,
+      initiatorIqn: server.initiatorIqn,
+      chap: { user: server.chapUser, secret: server.chapSecret },
+      luns: [
+        {
+          lun: SYSTEM_LUN,
+          naa: volume.naa,
+          serial: volume.id,
+          open: () => openVolume(registry.layers.chain(volume.layerId)),
+        },
+        { lun: SEED_LUN, naa: seedNaa(server), serial: `seed-${server.id}`, open: openSeed },
+      ],
+    }
+  }
+}

@@ -1,0 +1,75 @@
+import { open, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Config } from '../config.js'
+import type { ImageDisks } from '../control/images.js'
+import type { StateDirs } from '../control/state-dirs.js'
+import { systemCode } from '../errors.js'
+import { buildImage, type BuildStage } from '../rootdisk/image/build.js'
+import { importImage } from '../rootdisk/image/import-image.js'
+import { deleteLayer } from '../rootdisk/volume/layer.js'
+import { verifyLayer } from '../rootdisk/volume/seal-layer.js'
+import { hostBootId } from './host-boot-id.js'
+
+/** How far a build is when a stage begins, as measured: installing packages takes most of the time. */
+const BUILD_SHARE = { waiting: 0, packages: 0.05, disk: 0.85, done: 1 } as const satisfies Record<
+  BuildStage,
+  number
+>
+
+/** The image work of `rootdisk`, as `control` wants it. */
+export function imageDisks(dirs: StateDirs, { image }: Config): ImageDisks {
+  return {
+    importFile: (layerId, sourcePath, { signal, progress }) =>
+      importImage({
+        sourcePath,
+        layersDir: dirs.layersDir,
+        layerId,
+        limits: {
+          maxSizeBytes: image.maxSizeBytes,
+          timeoutMs: image.convertTimeoutSeconds * 1000,
+          memoryLimitBytes: image.convertMemoryBytes,
+        },
+        onProgress: (fraction) => progress(fraction, 'importing'),
+        signal,
+      }),
+    build: async (recipe, { signal, progress }) => {
+      const onProgress = (stage: BuildStage): void => progress(BUILD_SHARE[stage], stage)
+      return (await buildImage(recipe, { cacheDir: image.cacheDir, onProgress, signal })).path
+    },
+    damagedChunks: async (layer) => {
+      const { isMapIntact, damagedChunks } = await verifyLayer({ ...dirs, layer, bootId: hostBootId() })
+      if (!isMapIntact) throw new Error(`the map of layer ${layer.layerId} is damaged`)
+      return damagedChunks
+    },
+    deleteLayer: (layerId) => deleteLayer(dirs, layerId),
+  }
+}
+
+/** Bytes that a layer's data holds on the host's disk. */
+export async function allocatedBytes(dirs: StateDirs, layerId: string): Promise<number> {
+  try {
+    const { blocks } = await stat(join(dirs.layersDir, layerId, 'data'))
+    return blocks * 512 // stat(2): st_blocks counts 512-byte units
+  } catch (err) {
+    if (systemCode(err) === 'ENOENT') return 0
+    throw err
+  }
+}
+
+/** The last `limitBytes` of a text file; empty when there is none yet. */
+export async function tailOf(path: string, limitBytes: number): Promise<string> {
+  try {
+    const file = await open(path, 'r')
+    try {
+      const { size } = await file.stat()
+      const tail = Buffer.alloc(Math.min(size, limitBytes))
+      const { bytesRead } = await file.read(tail, 0, tail.length, size - tail.length)
+      return tail.toString('utf8', 0, bytesRead)
+    } finally {
+      await file.close()
+    }
+  } catch (err) {
+    if (systemCode(err) === 'ENOENT') return ''
+    throw err
+  }
+}

@@ -1,0 +1,39 @@
+import type { Config } from '../config.js'
+import type { NetworkModel } from '../firstboot/network/network.js'
+import type { SeedInput } from '../firstboot/seed/seed-input.js'
+import { bootUrl } from '../netboot/decide.js'
+import type { MachineRecord, ServerRecord } from '../registry/records.js'
+import { parseSubnet } from '../wire/ipv4.js'
+
+/** What a server's seed says, from its records and the configuration: part of the wiring, for both entry files. */
+export function seedInputOf(server: ServerRecord, machine: MachineRecord, config: Config): SeedInput {
+  const { target, boot } = config
+  const policy = { address: boot?.address ?? target.address, httpPort: boot?.httpPort ?? 80 }
+  return {
+    serverId: server.id,
+    instanceId: server.instanceId,
+    hostname: server.name,
+    sshKeys: server.sshKeys,
+    ...(server.userData && { userData: server.userData }),
+    network: networkOf(server, machine, config),
+    phoneHomeUrl: `${bootUrl(policy, server.bootToken)}/ready`,
+  }
+}
+
+function networkOf(server: ServerRecord, machine: MachineRecord, { subnet }: Config): NetworkModel {
+  const links = machine.nics.map(({ mac, ip, position }) => ({
+    kind: 'nic' as const,
+    mac,
+    isRoot: position === 0,
+    ipv4:
+      server.addressing === 'static' && ip !== undefined && subnet !== undefined
+        ? {
+            kind: 'static' as const,
+            address: ip,
+            prefixLength: parseSubnet(subnet.cidr)?.prefixLength ?? 24,
+            ...(subnet.router !== undefined && { gateway: subnet.router }),
+          }
+        : { kind: 'dhcp' as const },
+  }))
+  return { links, dns: subnet?.dns ?? [] }
+}

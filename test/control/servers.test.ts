@@ -1,0 +1,161 @@
+import t, { type Test } from 'tap'
+import { Machines } from '../../src/control/machines.js'
+import { Servers, type ServerDeps } from '../../src/control/servers.js'
+import { DaemonError } from '../../src/errors.js'
+import type { DaemonEvent } from '../../src/events.js'
+import { systemClock } from '../../src/clock.js'
+import { openRegistry, type Registry } from '../../src/registry/registry.js'
+import { FakePower } from '../fakes/fake-power.js'
+
+const SUBNET = { network: 0xc6120000, prefixLength: 24, mask: 0xffffff00, broadcast: 0xc61200ff }
+
+interface Bench {
+  readonly registry: Registry
+  readonly machines: Machines
+  readonly servers: Servers
+  readonly power: FakePower
+  readonly layers: Set<string>
+  readonly events: DaemonEvent[]
+}
+
+function bench(t: Test, changed: Partial<ServerDeps> = {}): Bench {
+  const registry = openRegistry(':memory:')
+  t.teardown(() => registry.close())
+  const image = {
+    id: 'img',
+    name: 'debian',
+    osType: 'linux',
+    osVersion: '12',
+    sizeBytes: 4 * 2 ** 30,
+  } as const
+  registry.images.insert({ ...image, status: 'saving', layerId: undefined, sha256: undefined, createdMs: 1 })
+  registry.layers.insert({
+    id: 'gold',
+    parentId: undefined,
+    sizeBytes: image.sizeBytes,
+    isImmutable: true,
+    createdMs: 1,
+  })
+  registry.images.setActive('img', { layerId: 'gold', sha256: 'ab', sizeBytes: image.sizeBytes })
+  const power = new FakePower()
+  const layers = new Set<string>()
+  const events: DaemonEvent[] = []
+  const deps: ServerDeps = {
+    registry,
+    clock: systemClock,
+    createLayer: ({ layerId }) => Promise.resolve(void layers.add(layerId)),
+    deleteLayer: (layerId) => Promise.resolve(void layers.delete(layerId)),
+    reloadTarget: () => Promise.resolve(),
+    powerOf: () => power,
+    checkSeed: () => undefined,
+    emit: (event) => events.push(event),
+    ...changed,
+  }
+  const rules = { subnet: SUBNET, reservedAddresses: [0xc6120001] }
+  const machines = new Machines({ registry, clock: systemClock, rules })
+  return { registry, machines, servers: new Servers(deps), power, layers, events }
+}
+
+function addMachine(machines: Machines, n: number): void {
+  machines.add({
+    name: `m${n}`,
+    firmware: 'bios',
+    nics: [{ mac: `52:54:00:00:00:0${n}`, ip: `198.18.0.${10 + n}` }],
+    bmcUrl: `redfish://198.18.0.1:8000/redfish/v1/Systems/m${n}`,
+    bmcCredentialsFile: '/nowhere',
+  })
+}
+
+const WISH = { name: 'web1', image: 'debian', sshKeys: [], addressing: 'dhcp' } as const
+
+void t.test('a server is one new layer over the image, one volume, one target', async (t) => {
+  const { servers, machines, registry, layers } = bench(t)
+  addMachine(machines, 1)
+  const server = await servers.create(WISH)
+  const volume = registry.volumes.get(server.volumeId)
+  t.equal(layers.size, 1)
+  t.ok(layers.has(volume?.layerId ?? ''))
+  t.strictSame(
+    registry.layers.chain(volume?.layerId ?? '').map((layer) => layer.id),
+    [volume?.layerId, 'gold'],
+  )
+  t.match(server.iqn, /^iqn\.2026-11\.io\.ingot:server:/)
+  t.ok(
+    server.chapSecret.length <= 16 && server.chapSecret.length >= 12,
+    'a secret that iPXE and Windows can carry',
+  )
+})
+
+void t.test('a refused server leaves no layer, row or event behind', async (t) => {
+  const { servers, machines, registry, layers, events } = bench(t)
+  addMachine(machines, 1)
+  const refusals: readonly [name: string, wish: Parameters<Servers['create']>[0], code: string][] = [
+    ['an unknown image', { ...WISH, image: 'nope' }, 'NOT_FOUND'],
+    ['an unknown machine', { ...WISH, machine: 'nope' }, 'NOT_FOUND'],
+    ['a name that is no host name', { ...WISH, name: 'Web_1' }, 'INVALID_INPUT'],
+    ['too much user data', { ...WISH, userData: Buffer.alloc(32 * 1024 + 1) }, 'INVALID_INPUT'],
+  ]
+  for (const [name, wish, code] of refusals)
+    await t.rejects(servers.create(wish), { name: 'DaemonError', code }, name)
+  t.equal(layers.size + registry.servers.list().length + registry.volumes.list().length + events.length, 0)
+})
+
+void t.test('a name, and a machine, serve one server only', async (t) => {
+  const { servers, machines } = bench(t)
+  addMachine(machines, 1)
+  await t.rejects(servers.create({ ...WISH, machine: 'm2' }), { code: 'NOT_FOUND' })
+  await servers.create(WISH)
+  await t.rejects(servers.create({ ...WISH, name: 'web2', machine: 'm1' }), { code: 'IN_USE' })
+  await t.rejects(servers.create({ ...WISH, name: 'web2' }), { code: 'NO_CAPACITY' })
+  addMachine(machines, 2)
+  await t.rejects(servers.create(WISH), { code: 'NAME_TAKEN' })
+  t.throws(() => machines.delete('m1'), { code: 'IN_USE' })
+})
+
+void t.test('a server that the target cannot serve is undone', async (t) => {
+  const { servers, machines, registry, layers } = bench(t, {
+    reloadTarget: () => Promise.reject(new DaemonError('TARGET_UNAVAILABLE', 'gone')),
+  })
+  addMachine(machines, 1)
+  await t.rejects(servers.create(WISH), { code: 'TARGET_UNAVAILABLE' })
+  t.equal(layers.size + registry.servers.list().length + registry.volumes.list().length, 0)
+})
+
+void t.test(
+  'starting asks for one network boot, then for power; deleting cuts it and forgets the disk',
+  async (t) => {
+    const { servers, machines, registry, layers, power, events } = bench(t)
+    addMachine(machines, 1)
+    await servers.create(WISH)
+    await servers.start('web1')
+    t.strictSame(power.told, ['pxe-once', 'on'])
+    t.ok(events.some((event) => event.stage === 'powered-on'))
+    await t.rejects(servers.start('web1'), { code: 'WRONG_STATE' })
+    await servers.delete('web1')
+    t.equal(power.state, 'off')
+    t.equal(layers.size + registry.servers.list().length + registry.layers.chain('gold').length, 1)
+  },
+)
+
+void t.test('machines are refused with the field and the rule', (t) => {
+  const { machines } = bench(t)
+  const nic = { mac: '52:54:00:00:00:01', ip: '198.18.0.11' }
+  const add =
+    (changed: object): (() => unknown) =>
+    () =>
+      machines.add({ name: 'm1', firmware: 'bios', nics: [nic], ...changed })
+  t.throws(add({ nics: [{ ...nic, mac: '52:54' }] }), { code: 'INVALID_INPUT', message: /^mac:/ })
+  t.throws(add({ nics: [{ ...nic, ip: '10.0.0.1' }] }), { code: 'INVALID_INPUT', message: /^ip:/ })
+  t.throws(add({ nics: [{ ...nic, ip: '198.18.0.1' }] }), { code: 'ADDRESS_TAKEN' })
+  t.throws(add({ nics: [] }), { code: 'INVALID_INPUT' })
+  t.throws(add({ bmcUrl: 'http://x/' }), { code: 'INVALID_INPUT', message: /^bmc_url:/ })
+  add({})()
+  t.throws(add({ name: 'm2', nics: [{ ...nic, ip: '198.18.0.12' }] }), { code: 'MAC_TAKEN' })
+  t.throws(add({ name: 'm1', nics: [{ mac: '52:54:00:00:00:02', ip: '198.18.0.12' }] }), {
+    code: 'NAME_TAKEN',
+  })
+  t.throws(add({ name: 'm2', nics: [{ mac: '52:54:00:00:00:02', ip: '198.18.0.11' }] }), {
+    code: 'ADDRESS_TAKEN',
+  })
+  t.end()
+})

@@ -1,0 +1,218 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises'
+import { homedir, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { runCommand, type CommandResult } from '../../src/command.js'
+import { rigDown, rigUp } from '../../src/rig/rig.js'
+
+const DIST = join(import.meta.dirname, '../../src')
+/** Where built guest images are kept: outside the checkout, named by what they are built from. */
+export const CACHE_DIR = join(homedir(), '.cache', 'ingot')
+const ADDRESS = '198.18.0.1'
+
+/** A machine of the stand. */
+export interface StandMachine {
+  readonly name: string
+  readonly mac: string
+  readonly ip: string
+  readonly firmware: 'bios' | 'uefi' | 'uefi-native'
+}
+
+/** A rig with the daemons in its namespace: what a rack is, in one directory. */
+export class Stand {
+  readonly dir: string
+  readonly name: string
+  readonly machines: readonly StandMachine[]
+  #daemon: ChildProcess | undefined
+
+  private constructor(dir: string, name: string, machines: readonly StandMachine[]) {
+    this.dir = dir
+    this.name = name
+    this.machines = machines
+  }
+
+  /** Makes the namespace, the machines (off) and the configuration; starts no daemon. */
+  static async make(name: string, count: number, firmware: StandMachine['firmware']): Promise<Stand> {
+    const dir = await mkdtemp(join(tmpdir(), `ingot-${name}-`))
+    const machines = Array.from({ length: count }, (_, i) => ({
+      name: `m${i + 1}`,
+      mac: `52:54:00:b0:07:${(i + 1).toString(16).padStart(2, '0')}`,
+      ip: `198.18.0.${11 + i}`,
+      firmware,
+    }))
+    const stand = new Stand(dir, name, machines)
+    await mkdir(join(dir, 'state'))
+    await mkdir(join(dir, 'run'))
+    await writeFile(join(dir, 'ingot.toml'), stand.#config())
+    await runCommand('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(dir, 'key')], {
+      timeoutMs: 10_000,
+    })
+    await rigUp({
+      name,
+      dir: stand.rigDir,
+      address: ADDRESS,
+      prefixLength: 24,
+      redfishPort: 8000,
+      machines: machines.map((machine) => ({ ...machine, memoryMib: 1024, cpus: 2 })),
+    })
+    return stand
+  }
+
+  get rigDir(): string {
+    return join(this.dir, 'rig')
+  }
+
+  get socket(): string {
+    return join(this.dir, 'run', 'api.sock')
+  }
+
+  /** Starts `ingotd` in the namespace and waits until its API answers. */
+  async startDaemon(): Promise<void> {
+    const log = await open(join(this.dir, 'ingotd.log'), 'a')
+    const argv = ['netns', 'exec', `ingot-${this.name}`, process.execPath, join(DIST, 'ingotd.js')]
+    this.#daemon = spawn('ip', [...argv, '--config', join(this.dir, 'ingot.toml')], {
+      stdio: ['ignore', log.fd, log.fd],
+    })
+    await log.close()
+    await until('ingotd answers', 30_000, async () => {
+      if (this.#daemon?.exitCode !== null)
+        throw new Error(`ingotd ended: see ${join(this.dir, 'ingotd.log')}`)
+      await this.ingot('server', 'list')
+      return true
+    })
+  }
+
+  /** The daemon's process id (`ip netns exec` becomes the program it runs). */
+  get daemonPid(): number {
+    const pid = this.#daemon?.pid
+    if (pid === undefined) throw new Error('ingotd was not started')
+    return pid
+  }
+
+  /** Runs the command line. @throws CommandFailed with what it printed */
+  ingot(...args: string[]): Promise<CommandResult> {
+    return this.#ingot(args, undefined)
+  }
+
+  /** Runs the command line, passing on what it prints as it comes. */
+  ingotAloud(...args: string[]): Promise<CommandResult> {
+    return this.#ingot(args, (text) => process.stdout.write(text))
+  }
+
+  /** The JSON that a command prints. */
+  async ingotJson<T>(...args: string[]): Promise<T> {
+    return JSON.parse((await this.ingot('-o', 'json', ...args)).stdout) as T
+  }
+
+  /** Enrols every machine. */
+  async enrol(): Promise<void> {
+    for (const machine of this.machines) {
+      const bmc = `redfish://${ADDRESS}:8000/redfish/v1/Systems/${machine.name}`
+      await this.ingot(
+        ...['machine', 'add', machine.name, '--mac', machine.mac, '--ip', machine.ip],
+        ...['--firmware', machine.firmware === 'bios' ? 'bios' : 'uefi', '--bmc', bmc],
+        ...['--bmc-credentials-file', join(this.rigDir, 'bmc-credentials')],
+        ...['--console-file', join(this.rigDir, machine.name, 'console.log')],
+      )
+    }
+  }
+
+  /** Runs a shell script inside a guest. */
+  async ssh(ip: string, script: string, timeoutMs = 120_000): Promise<string> {
+    const options = [
+      'StrictHostKeyChecking=no',
+      'UserKnownHostsFile=/dev/null',
+      'ConnectTimeout=20',
+      'LogLevel=ERROR',
+    ]
+    const argv = ['netns', 'exec', `ingot-${this.name}`, 'ssh', '-i', join(this.dir, 'key')]
+    const flags = options.flatMap((option) => ['-o', option])
+    const result = await runCommand('ip', [...argv, ...flags, `debian@${ip}`, 'sudo', 'bash', '-s'], {
+      timeoutMs,
+      stdin: script,
+    })
+    return result.stdout
+  }
+
+  /** Ends the daemon and the target process, whatever state they are in. */
+  async stopDaemons(): Promise<void> {
+    const pids = [this.#daemon?.pid, await this.targetPid().catch(() => undefined)]
+    for (const pid of pids) if (pid !== undefined) killQuietly(pid, 'SIGTERM')
+    await until('the daemons end', 15_000, () =>
+      Promise.resolve(pids.every((pid) => pid === undefined || !isAlive(pid))),
+    )
+  }
+
+  /** Process id of `ingot-targetd`, found by its command line. */
+  async targetPid(): Promise<number> {
+    const { stdout } = await runCommand(
+      'pgrep',
+      ['-f', `targetd.js --config ${join(this.dir, 'ingot.toml')}`],
+      {
+        timeoutMs: 5000,
+      },
+    )
+    return Number(stdout.trim().split('\n')[0])
+  }
+
+  /** Takes everything down; the directory stays when `keep`. */
+  async tearDown(keep = false): Promise<void> {
+    await rigDown(this.rigDir)
+    await this.stopDaemons()
+    if (!keep) await rm(this.dir, { recursive: true, force: true })
+  }
+
+  #ingot(args: readonly string[], onStdout: ((text: string) => void) | undefined): Promise<CommandResult> {
+    const argv = [join(DIST, 'operator/cli/cli.js'), '--socket', this.socket, ...args]
+    return runCommand(process.execPath, argv, { timeoutMs: 1_200_000, ...(onStdout && { onStdout }) })
+  }
+
+  #config(): string {
+    return [
+      `state_dir = "${join(this.dir, 'state')}"`,
+      `run_dir = "${join(this.dir, 'run')}"`,
+      `[boot]`,
+      `address = "${ADDRESS}"`,
+      `[subnet]`,
+      `cidr = "198.18.0.0/24"`,
+      `[image]`,
+      `cache_dir = "${CACHE_DIR}"`,
+      '',
+    ].join('\n')
+  }
+}
+
+/** Asks `check` until it holds. @throws Error naming what was waited for, with the last failure */
+export async function until(what: string, timeoutMs: number, check: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + timeoutMs
+  let last: unknown
+  for (;;) {
+    try {
+      if (await check()) return
+    } catch (err) {
+      last = err
+    }
+    if (performance.now() > deadline)
+      throw new Error(`${what}: not within ${timeoutMs / 1000} s`, { cause: last })
+    await sleep(200)
+  }
+}
+
+/** Whether a process exists (a zombie does not count). */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function killQuietly(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch {
+    // it has ended already
+  }
+}
