@@ -227,7 +227,7 @@ export class Connection implements Peer, PduSink {
     return new FullFeature({
       channel,
       session: this.session,
-      sendTargets: (value) => this.#core.sendTargets(this, value),
+      sendTargets: (value) => this.#core.sendTargets(this, portalAddress(this.#socket), value),
       siblings: () => [...(this.target?.members ?? [])].flatMap((member) => member.session ?? []),
       hasLun: (lun) => this.target?.units.unit(lun) !== undefined,
       isHeld: () => this.isHeld,
@@ -242,4 +242,10 @@ export class Connection implements Peer, PduSink {
     this.#isSeedRead = true
     this.#core.seedRead(this)
   }
+}
+
+/** TargetAddress as SendTargets has it (RFC 7143 §13.8): IPv6 in brackets, portal group 1. */
+function portalAddress({ localAddress = '', localPort = 0 }: Socket): string {
+  const host = localAddress.includes(':') ? `[${localAddress}]` : localAddress
+  return `${host}:${localPort},1`
 }

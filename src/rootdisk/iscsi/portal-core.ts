@@ -118,15 +118,19 @@ export class PortalCore {
   }
 
   /** SendTargets (RFC 7143 appendix C): an initiator is shown its own targets and no other. */
-  sendTargets(connection: Peer, value: string): [string, string][] {
+  sendTargets(connection: Peer, address: string, value: string): [string, string][] {
     const isWanted = (spec: TargetSpec): boolean => {
       if (spec.initiatorIqn.toLowerCase() !== connection.initiator) return false
       return value === 'All' ? connection.iqn === '' : spec.iqn === (value === '' ? connection.iqn : value)
     }
+    // The address may be left out for the portal asked, but libiscsi then shows no target at all.
     return this.targets
       .list()
       .filter(isWanted)
-      .map((spec) => ['TargetName', spec.iqn] as [string, string])
+      .flatMap((spec): [string, string][] => [
+        ['TargetName', spec.iqn],
+        ['TargetAddress', address],
+      ])
   }
 
   loggedIn(connection: Peer): void {

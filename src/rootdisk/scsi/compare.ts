@@ -11,9 +11,9 @@ export function compareAndWrite(command: Command): MaybeLater<Outcome> {
   const refused = refuseWrite(command, range)
   if (refused !== undefined) return refused
   const bytes = range.blocks * BLOCK_BYTES
-  if (bytes === 0) return GOOD
   const isWhole = dataOut.length === 2 * bytes && range.blocks <= MAX_COMPARE_BLOCKS
   if (!isWhole) return checkCondition(SENSE.INVALID_FIELD_IN_CDB)
+  if (bytes === 0) return GOOD
   return unit.inTurn(async () => {
     const compared = await compare({ unit, dataOut: dataOut.subarray(0, bytes) }, range)
     return compared === GOOD ? store(command, range, dataOut.subarray(bytes)) : compared

@@ -246,7 +246,8 @@ await t.test('discovery shows an initiator its own target only', async (test) =>
   header.writeUInt32BE(0xffffffff, 20)
   initiator.send(Buffer.concat([header, text]))
   const reply = await initiator.receive()
-  test.equal(reply?.data.toString(), `TargetName=${IQN}\0`)
+  const address = `127.0.0.1:${String(bench.portal.port)},1`
+  test.equal(reply?.data.toString(), `TargetName=${IQN}\0TargetAddress=${address}\0`)
 })
 
 await t.test('a login with the same ISID replaces the session at once (RFC 7143 §6.3.5)', async (test) => {
