@@ -158,7 +158,7 @@ export class Stand {
 
   /** Takes everything down; the directory stays when `keep`. */
   async tearDown(keep = false): Promise<void> {
-    await rigDown(this.rigDir)
+    await rigDown(this.rigDir, { keep })
     await this.stopDaemons()
     if (!keep) await rm(this.dir, { recursive: true, force: true })
   }
