@@ -2,6 +2,7 @@ import { STATUS, type Outcome } from '../scsi/sense.js'
 import type { Channel } from './channel.js'
 import { residualFlags, framedBytes, framePiece, pieceBytes, type ReadProgress } from './data-in.js'
 import { BHS_BYTES, NO_TAG, type REJECT_REASON, RESPONSE } from './pdu.js'
+import type { Task } from './task.js'
 
 const FINAL = 0x80
 
@@ -80,13 +81,14 @@ export function sendNopIn(channel: Channel, itt: number, lun: Uint8Array, data: 
 /** Ready To Transfer: the initiator may send `length` bytes from `offset` (RFC 7143 §11.8). */
 export function sendR2t(
   channel: Channel,
-  task: { itt: number; lun: number; ttt: number; r2tSn: number },
+  task: Pick<Task, 'itt' | 'lunField' | 'ttt' | 'r2tSn'>,
   offset: number,
   length: number,
 ): void {
   const at = channel.begin(RESPONSE.R2T, FINAL, task.itt)
   const { bytes } = channel.output
-  bytes.writeUInt16BE(task.lun, at + 8)
+  bytes.writeUInt32BE(task.lunField[0], at + 8)
+  bytes.writeUInt32BE(task.lunField[1], at + 12)
   bytes.writeUInt32BE(task.ttt, at + 20)
   bytes.writeUInt32BE(channel.statSn, at + 24) // the next StatSN, not taken
   bytes.writeUInt32BE(task.r2tSn, at + 36)

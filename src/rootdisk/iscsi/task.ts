@@ -4,6 +4,8 @@ import { NO_TAG } from './pdu.js'
 export class Task {
   readonly itt: number
   readonly lun: number
+  /** The LUN field as it came, two words: an R2T repeats it (RFC 7143 §11.8), also where we have no such LUN. */
+  readonly lunField: readonly [number, number]
   /** 16 bytes, a copy. */
   readonly cdb: Buffer
   /** Expected Data Transfer Length of the header. */
@@ -35,6 +37,7 @@ export class Task {
     const flags = bytes[at + 1] ?? 0
     this.itt = bytes.readUInt32BE(at + 16)
     this.lun = lun
+    this.lunField = [bytes.readUInt32BE(at + 8), bytes.readUInt32BE(at + 12)]
     this.cdb = Buffer.from(bytes.subarray(at + 32, at + 48))
     this.isRead = (flags & 0x40) !== 0
     this.isWrite = (flags & 0x20) !== 0
