@@ -283,7 +283,8 @@ await t.test(
 
 await t.test('hostile bytes close their own connection and leave a good session served', async (test) => {
   const bench = await serve(test)
-  const good = await session(test, bench)
+  // An ISID that no mutated login below can have: the same one would replace this session, rightly.
+  const good = await session(test, bench, NO_R2T, 0x01020304)
   const valid = [
     loginPdu(`InitiatorName=${HOST}\0TargetName=${IQN}\0`, { flags: 0x87, isid: 77 }),
     commandPdu({ lun: 0, cdb: [0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], itt: 1, cmdSn: 1, flags: 0xc1, edtl: 512 }),
