@@ -1,11 +1,13 @@
 import { parseArgs } from 'node:util'
 import pino, { type Logger } from 'pino'
 import { loadConfig, type Config } from '../config.js'
-import { DaemonError } from '../errors.js'
+import { DaemonError, systemCode } from '../errors.js'
 import { notifyReady } from '../readiness.js'
 import { runServices, type Service } from '../service.js'
 import { inheritedSockets } from '../socket-activation.js'
 
+/** setInterval's longest. */
+const LONGEST_MS = 2 ** 31 - 1
 const DEFAULT_CONFIG_FILE = '/etc/ingot/ingot.toml'
 
 /** What a daemon's entry file is given to wire its services with. */
@@ -61,17 +63,43 @@ async function serve(
   const log = pino({ name, level: config.logLevel })
   const end = new AbortController()
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => end.abort())
-  const sockets = inheritedSockets(process.env, process.pid)
-  const services = await wire({ config, configFile, log, sockets })
+  // The clock's timers hold no process: while only they are waited for, Node would end with status 13.
+  const alive = setInterval(() => undefined, LONGEST_MS)
+  try {
+    const sockets = inheritedSockets(process.env, process.pid)
+    const services = await wire({ config, configFile, log, sockets })
+    await runServices(services, end.signal, log, () => ready(log))
+  } finally {
+    clearInterval(alive)
+  }
+}
+
+function ready(log: Logger): void {
+  log.info('ready')
   const notifySocket = process.env['NOTIFY_SOCKET']
-  await runServices(services, end.signal, log, () => {
-    log.info('ready')
-    if (notifySocket === undefined) return
-    notifyReady(notifySocket).catch((err: unknown) => log.warn({ err }, 'readiness could not be told'))
-  })
+  if (notifySocket === undefined) return
+  notifyReady(notifySocket).catch((err: unknown) => log.warn({ err }, 'readiness could not be told'))
 }
 
 function sentenceOf(err: unknown): string {
   if (err instanceof DaemonError) return err.message
+  const refusal = refusedAddress(err)
+  if (refusal !== undefined) return refusal
   return err instanceof Error ? (err.stack ?? err.message) : String(err)
+}
+
+const ADDRESS_REFUSALS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'it is in use already',
+  EADDRNOTAVAIL: 'it is no address of this host',
+  EACCES: 'ports below 1024 need root or CAP_NET_BIND_SERVICE',
+}
+
+/** In words why an address could not be had; rooms wrap the system's error as their error's cause. */
+function refusedAddress(err: unknown): string | undefined {
+  if (!(err instanceof Error)) return undefined
+  const isOfSocket = 'syscall' in err && (err.syscall === 'listen' || err.syscall === 'bind')
+  const reason = isOfSocket ? ADDRESS_REFUSALS[systemCode(err) ?? ''] : undefined
+  if (reason === undefined) return refusedAddress(err.cause)
+  const [address, port] = ['address' in err ? err.address : '', 'port' in err ? err.port : '']
+  return `cannot listen on ${String(address)}:${String(port)}: ${reason}`
 }
