@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Option } from 'commander'
+import { systemCode } from '../../errors.js'
 import { ApiClient, ApiError } from './api-client.js'
 import type { Cli } from './cli-context.js'
 import { imageCommands } from './image-commands.js'
@@ -47,11 +48,15 @@ async function main(): Promise<number> {
 
 function exitCodeOf(err: unknown): number {
   if (err instanceof CommanderError) return err.exitCode === 0 ? 0 : USAGE // it has said why itself
-  const isExpected = err instanceof ApiError || err instanceof WaitTimedOut
-  console.error(
-    `ingot: ${isExpected ? err.message : String(err instanceof Error ? (err.stack ?? err.message) : err)}`,
-  )
+  console.error(`ingot: ${sentenceOf(err)}`)
   return err instanceof WaitTimedOut ? TIMED_OUT : FAILED
+}
+
+/** A file that cannot be read is the operator's matter too; anything else is ours, and tells where. */
+function sentenceOf(err: unknown): string {
+  if (!(err instanceof Error)) return String(err)
+  const isExpected = err instanceof ApiError || err instanceof WaitTimedOut || systemCode(err) !== undefined
+  return isExpected ? err.message : (err.stack ?? err.message)
 }
 
 process.exitCode = await main()

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import type { Command } from 'commander'
+import { InvalidArgumentError, type Command } from 'commander'
 import { API_PREFIX, type EventView, type ServerView, type TimelineView } from '../api/schema.js'
 import type { Cli } from './cli-context.js'
 import { printLine, printList, printOne, type Columns } from './output.js'
@@ -16,7 +16,8 @@ interface CreateOptions {
 
 interface WaitOptions {
   readonly wait?: boolean
-  readonly timeout: string
+  /** Seconds. */
+  readonly timeout: number
 }
 
 const COLUMNS: Columns<ServerView> = [
@@ -128,11 +129,16 @@ function powerCommands(server: Command, cli: Cli): void {
 function withWait(command: Command): Command {
   return command
     .option('--wait', 'until the server is ready, showing each stage')
-    .option('--timeout <seconds>', 'longest wait', '600')
+    .option('--timeout <seconds>', 'longest wait', toSeconds, 600)
 }
 
 function timeoutMs(options: WaitOptions): number {
-  return Number(options.timeout) * 1000
+  return options.timeout * 1000
+}
+
+function toSeconds(text: string): number {
+  if (/^[0-9]{1,6}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('expected a whole number of seconds.')
 }
 
 function readTexts(files: readonly string[]): Promise<string[]> {
