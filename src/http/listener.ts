@@ -102,6 +102,7 @@ export class HttpListener implements Service {
       requestTimeout: options.requestTimeoutMs ?? DEFAULT_REQUEST_MS,
       keepAliveTimeout: KEEP_ALIVE_MS,
       routerOptions: { maxParamLength: 256 },
+      ajv: { customOptions: { removeAdditional: false } }, // a key that nobody knows is an error, not a wish
       http: { headersTimeout: HEADERS_MS, connectionsCheckingInterval: CHECK_MS },
       clientErrorHandler: refuseBytes,
       frameworkErrors: (err, request, reply) => replyToError(this.#log, err, request, reply),
