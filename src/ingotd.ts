@@ -46,7 +46,12 @@ await runDaemon('ingotd', async (context) => {
   })
   const emit = intake.take.bind(intake)
   const netboot = await netbootServices(context, registry, (event) => emit(event))
-  return [end, targetSupervisor(context, emit), ...netboot, api(context, { registry, intake, jobs, dirs })]
+  return [
+    end,
+    targetSupervisor(context, emit),
+    ...netboot,
+    await api(context, { registry, intake, jobs, dirs }),
+  ]
 })
 
 function makeDirectories(dirs: StateDirs, config: Config): void {
@@ -82,10 +87,10 @@ interface Parts {
   readonly dirs: StateDirs
 }
 
-function api({ config, log }: EntryContext, { registry, intake, jobs, dirs }: Parts): Service {
+async function api({ config, log }: EntryContext, { registry, intake, jobs, dirs }: Parts): Promise<Service> {
   const clock = systemClock
   const images = new Images({ registry, clock, log, jobs, disks: imageDisks(dirs, config) })
-  images.sweep()
+  await images.sweep()
   const servers = serversOf(config, registry, intake, dirs)
   const subnet = config.subnet === undefined ? undefined : parseSubnet(config.subnet.cidr)
   const reserved = [config.boot?.address, config.subnet?.router, config.target.address]

@@ -29,6 +29,10 @@ export interface ImageDisks {
   readonly damagedChunks: (layer: { layerId: string; sizeBytes: number }) => Promise<readonly number[]>
   /** Removes a layer's files; no error when there are none. */
   readonly deleteLayer: (layerId: string) => Promise<void>
+  /** Removes unfinished layers, and those that are not `known` and hold no data. */
+  readonly sweepLayers: (
+    known: ReadonlySet<string>,
+  ) => Promise<{ readonly removed: readonly string[]; readonly kept: readonly string[] }>
 }
 
 /** Imports, builds and deletes images. */
@@ -101,11 +105,17 @@ export class Images {
     if (image.layerId !== undefined) await this.#disks.deleteLayer(image.layerId)
   }
 
-  /** Removes what imports that died with an earlier daemon left; call once at start. */
-  sweep(): void {
+  /** Removes what died with an earlier daemon left, rows and files; call once, before anything is made. */
+  async sweep(): Promise<void> {
     for (const image of this.#registry.images.list()) {
-      if (image.status !== 'active') this.#registry.images.delete(image.id)
+      if (image.status === 'active') continue
+      await this.#disks.deleteLayer(image.id)
+      this.#registry.images.delete(image.id)
     }
+    const known = new Set(this.#registry.layers.list().map(({ id }) => id))
+    const { removed, kept } = await this.#disks.sweepLayers(known)
+    if (removed.length > 0) this.#log.info({ removed }, 'leftovers of an earlier daemon were removed')
+    if (kept.length > 0) this.#log.warn({ kept }, 'layers with data that the registry does not know are kept')
   }
 
   #begin(
@@ -134,7 +144,7 @@ export class Images {
     make: (layerId: string, context: JobContext) => Promise<{ sizeBytes: number; sha256: string }>,
     context: JobContext,
   ): Promise<void> {
-    const layerId = randomUUID()
+    const layerId = image.id // so that the row of an import that died names the files it left
     try {
       const { sizeBytes, sha256 } = await make(layerId, context)
       this.#registry.transaction(() => {
@@ -143,10 +153,11 @@ export class Images {
         this.#registry.images.setActive(image.id, { layerId, sha256, sizeBytes })
       })
     } catch (err) {
-      this.#registry.images.delete(image.id)
+      // Files first: on a full disk the registry needs the room that they give back.
       await this.#disks.deleteLayer(layerId).catch((cause: unknown) => {
         this.#log.error({ err: cause, image: image.name }, 'files of a failed import could not be removed')
       })
+      this.#registry.images.delete(image.id)
       throw err
     }
   }

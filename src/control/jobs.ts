@@ -65,12 +65,21 @@ export class Jobs {
       this.#end(job, 'SUCCESS', '')
     } catch (err) {
       this.#log.warn({ job: job.id, kind: job.kind, err }, 'job failed')
-      this.#end(job, 'FAIL', err instanceof Error ? err.message : String(err))
+      this.#fail(job, err instanceof Error ? err.message : String(err))
     }
   }
 
   #end(job: JobRecord, status: 'SUCCESS' | 'FAIL', message: string): void {
     const progress = status === 'SUCCESS' ? 1 : (this.#registry.jobs.get(job.id)?.progress ?? 0)
     this.#registry.jobs.update({ ...job, status, progress, message, endedMs: this.#clock.nowMs() })
+  }
+
+  /** The disk that failed the job may refuse the registry too: then the next start of the daemon ends the job. */
+  #fail(job: JobRecord, message: string): void {
+    try {
+      this.#end(job, 'FAIL', message)
+    } catch (err) {
+      this.#log.error({ job: job.id, err }, 'the end of a failed job could not be recorded')
+    }
   }
 }

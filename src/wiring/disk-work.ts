@@ -8,6 +8,7 @@ import { buildImage, type BuildStage } from '../rootdisk/image/build.js'
 import { importImage } from '../rootdisk/image/import-image.js'
 import { deleteLayer } from '../rootdisk/volume/layer.js'
 import { verifyLayer } from '../rootdisk/volume/seal-layer.js'
+import { sweepLayers } from '../rootdisk/volume/sweep-layers.js'
 import { hostBootId } from './host-boot-id.js'
 
 /** How far a build is when a stage begins, as measured: installing packages takes most of the time. */
@@ -42,6 +43,7 @@ export function imageDisks(dirs: StateDirs, { image }: Config): ImageDisks {
       return damagedChunks
     },
     deleteLayer: (layerId) => deleteLayer(dirs, layerId),
+    sweepLayers: (known) => sweepLayers(dirs, known),
   }
 }
 
