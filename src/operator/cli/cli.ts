@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 import { Command, CommanderError, Option } from 'commander'
-import { systemCode } from '../../errors.js'
 import { ApiClient, ApiError } from './api-client.js'
 import type { Cli } from './cli-context.js'
 import { imageCommands } from './image-commands.js'
@@ -55,7 +54,7 @@ function exitCodeOf(err: unknown): number {
 /** A file that cannot be read is the operator's matter too; anything else is ours, and tells where. */
 function sentenceOf(err: unknown): string {
   if (!(err instanceof Error)) return String(err)
-  const isExpected = err instanceof ApiError || err instanceof WaitTimedOut || systemCode(err) !== undefined
+  const isExpected = err instanceof ApiError || err instanceof WaitTimedOut || 'syscall' in err
   return isExpected ? err.message : (err.stack ?? err.message)
 }
 
