@@ -82,6 +82,7 @@ export const SCHEMA = {
     port: key(port, 3260),
     control_socket: optional(socketPath),
     managed: key(flag, true),
+    cache_size_bytes: key(integer(0, 1024 * GIB), GIB / 2),
   },
   image: {
     cache_dir: optional(directory),

@@ -37,6 +37,8 @@ export interface TargetConfig {
   readonly port: number
   readonly controlSocket: string
   readonly isManaged: boolean
+  /** Memory for golden image data. */
+  readonly cacheSizeBytes: number
 }
 
 /** Limits of the import of images, and where built ones are kept. */
@@ -177,6 +179,7 @@ function toConfig(values: Values): Config {
       port: target.port,
       controlSocket: target.control_socket ?? join(top.run_dir, 'targetd.sock'),
       isManaged: target.managed,
+      cacheSizeBytes: target.cache_size_bytes,
     },
     image: {
       cacheDir: image.cache_dir ?? join(top.state_dir, 'cache'),

@@ -14,6 +14,7 @@ import { IscsiPortal } from './rootdisk/iscsi/portal.js'
 import { targetControlRoutes } from './rootdisk/target/control-routes.js'
 import { EventBuffer } from './rootdisk/target/event-buffer.js'
 import { Exports } from './rootdisk/target/exports.js'
+import { GoldenCache } from './rootdisk/volume/golden-cache.js'
 import { openVolume } from './rootdisk/volume/open-volume.js'
 import { hostBootId } from './wiring/host-boot-id.js'
 import { seedInputOf } from './wiring/seed-input.js'
@@ -56,11 +57,12 @@ function services({ config, log, sockets }: EntryContext, exports: Exports): Ser
 
 function exportsOf(registry: Registry, config: Config, bootId: string): Exports {
   const { layersDir, runDir } = stateDirs(config.stateDir, config.runDir)
+  const cache = new GoldenCache(config.target.cacheSizeBytes)
   return new Exports({
     registry,
     openVolume: (layers) => {
       const chain = layers.map((layer) => ({ layerId: layer.id, sizeBytes: layer.sizeBytes }))
-      return openVolume({ layersDir, runDir, bootId, chain, isReadOnly: false })
+      return openVolume({ layersDir, runDir, bootId, chain, isReadOnly: false, cache })
     },
     renderSeed: (server) => {
       const machine = registry.machines.get(server.machineId)

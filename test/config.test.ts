@@ -44,8 +44,19 @@ void t.test('the smallest configuration gets every default', (t) => {
       leaseSeconds: 3600,
       isAuthoritative: true,
     },
-    target: { address: '198.18.0.1', port: 3260, controlSocket: '/run/ingot/targetd.sock', isManaged: true },
-    image: { maxSizeBytes: 2 ** 40, convertTimeoutSeconds: 1800, convertMemoryBytes: 2 ** 30 },
+    target: {
+      address: '198.18.0.1',
+      port: 3260,
+      controlSocket: '/run/ingot/targetd.sock',
+      isManaged: true,
+      cacheSizeBytes: 2 ** 29,
+    },
+    image: {
+      cacheDir: '/var/lib/ingot/cache',
+      maxSizeBytes: 2 ** 40,
+      convertTimeoutSeconds: 1800,
+      convertMemoryBytes: 2 ** 30,
+    },
   })
   t.end()
 })
