@@ -9,6 +9,8 @@ import type { TargetClient } from './target-client.js'
 /** How often an absent target process is asked again, and how long a new one may take to answer. */
 const RETRY_MS = 200
 const START_TIMEOUT_MS = 15_000
+/** How long a target process that serves nobody may take to end. */
+const END_TIMEOUT_MS = 5000
 /** A target process that dies again sooner than this is started with a pause. */
 const RESPAWN_PAUSE_MS = 1000
 
@@ -67,8 +69,16 @@ export class TargetSupervisor implements Service {
     )
     if (sessions > 0)
       this.#log.warn({ pid: this.#child.pid, sessions }, 'ingot-targetd is left running: disks are in use')
-    else this.#child.kill('SIGTERM')
+    else await this.#end(this.#child)
     this.#child.unref()
+  }
+
+  /** Ends the child and waits for it, so that the registry's writer is the last to close it. */
+  async #end(child: RunningProcess): Promise<void> {
+    if (this.#hasEnded()) return
+    const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+    child.kill('SIGTERM')
+    await Promise.race([ended, this.#pause(END_TIMEOUT_MS)])
   }
 
   async #bringUp(): Promise<void> {

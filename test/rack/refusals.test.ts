@@ -105,8 +105,9 @@ void t.test('a registry of a newer version or a damaged one is not opened and no
   const daemons = await Daemons.make(t)
   await daemons.start()
   await daemons.stop()
-  const good = readFileSync(daemons.registryFile)
   const db = new Database(daemons.registryFile)
+  db.pragma('wal_checkpoint(TRUNCATE)') // the process that ends last may be a reader, which leaves the log
+  const good = readFileSync(daemons.registryFile)
   db.pragma('user_version = 999')
   db.close()
   const newer = readFileSync(daemons.registryFile)
