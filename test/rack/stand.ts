@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,7 +7,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { runCommand, type CommandResult } from '../../src/command.js'
 import { rigDown, rigUp } from '../../src/rig/rig.js'
 
-const DIST = join(import.meta.dirname, '../../src')
+/** The built programs: beside us after a build, in `dist` when a test runner runs this file as TypeScript. */
+export const DIST = join(
+  import.meta.dirname,
+  import.meta.filename.endsWith('.ts') ? '../../dist/src' : '../../src',
+)
 /** Where built guest images are kept: outside the checkout, named by what they are built from. */
 export const CACHE_DIR = join(homedir(), '.cache', 'ingot')
 const ADDRESS = '198.18.0.1'
@@ -25,6 +30,7 @@ export class Stand {
   readonly name: string
   readonly machines: readonly StandMachine[]
   #daemon: ChildProcess | undefined
+  #target: ChildProcess | undefined
 
   private constructor(dir: string, name: string, machines: readonly StandMachine[]) {
     this.dir = dir
@@ -135,9 +141,24 @@ export class Stand {
     return result.stdout
   }
 
+  /** Who starts `ingot-targetd` from the daemon's next start on: the daemon (the default), or nobody. */
+  async setTargetManaged(isManaged: boolean): Promise<void> {
+    await writeFile(join(this.dir, 'ingot.toml'), this.#config(isManaged))
+  }
+
+  /** Starts `ingot-targetd` in the namespace by itself; the daemon must not be managing one. */
+  async startTarget(): Promise<void> {
+    const log = await open(join(this.dir, 'targetd.log'), 'a')
+    const argv = ['netns', 'exec', `ingot-${this.name}`, process.execPath, join(DIST, 'targetd.js')]
+    this.#target = spawn('ip', [...argv, '--config', join(this.dir, 'ingot.toml')], {
+      stdio: ['ignore', log.fd, log.fd],
+    })
+    await log.close()
+  }
+
   /** Ends the daemon and the target process, whatever state they are in. */
   async stopDaemons(): Promise<void> {
-    const pids = [this.#daemon?.pid, await this.targetPid().catch(() => undefined)]
+    const pids = [this.#daemon?.pid, this.#target?.pid, await this.targetPid().catch(() => undefined)]
     for (const pid of pids) if (pid !== undefined) killQuietly(pid, 'SIGTERM')
     await until('the daemons end', 15_000, () =>
       Promise.resolve(pids.every((pid) => pid === undefined || !isAlive(pid))),
@@ -168,7 +189,7 @@ export class Stand {
     return runCommand(process.execPath, argv, { timeoutMs: 1_200_000, ...(onStdout && { onStdout }) })
   }
 
-  #config(): string {
+  #config(isTargetManaged = true): string {
     return [
       `state_dir = "${join(this.dir, 'state')}"`,
       `run_dir = "${join(this.dir, 'run')}"`,
@@ -176,6 +197,8 @@ export class Stand {
       `address = "${ADDRESS}"`,
       `[subnet]`,
       `cidr = "198.18.0.0/24"`,
+      `[target]`,
+      `managed = ${String(isTargetManaged)}`,
       `[image]`,
       `cache_dir = "${CACHE_DIR}"`,
       '',
@@ -202,8 +225,9 @@ export async function until(what: string, timeoutMs: number, check: () => Promis
 /** Whether a process exists (a zombie does not count). */
 export function isAlive(pid: number): boolean {
   try {
-    process.kill(pid, 0)
-    return true
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    // the state follows the name, which stands in parentheses and may hold some itself
+    return !/^ [ZX]/.test(stat.slice(stat.lastIndexOf(')') + 1))
   } catch {
     return false
   }
