@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { ImageVerdict, ServerView, TimelineView } from '../../src/operator/api/schema.js'
 import { buildImage } from '../../src/rootdisk/image/build.js'
-import { CACHE_DIR, Stand, until, type StandMachine } from './stand.js'
+import { CACHE_DIR, Stand, type StandMachine } from './stand.js'
 
 const USER_DATA = `#cloud-config
 write_files:
@@ -121,10 +121,9 @@ async function rebootFirst(
     'date > /root/persisted; sync; cat /proc/sys/kernel/random/boot_id',
   )
   say(`rebooting ${name}`)
-  await stand.ingot('server', 'reboot', name)
-  await until(`${name} comes back`, 400_000, async () => {
-    return (await stand.ssh(machine.ip, 'cat /proc/sys/kernel/random/boot_id', 30_000)) !== bootId
-  })
+  await stand.ingotAloud('server', 'reboot', name, '--wait', '--timeout', '600')
+  const newBootId = await stand.ssh(machine.ip, 'cat /proc/sys/kernel/random/boot_id', 30_000)
+  check('it is a new boot', newBootId !== bootId, newBootId.trim())
   const persisted = await stand.ssh(machine.ip, 'cat /root/persisted')
   check('data written before the reboot is there', persisted.trim() !== '', persisted.trim())
   const timeline = await stand.ingotJson<TimelineView>('server', 'timeline', name)

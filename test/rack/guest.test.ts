@@ -216,14 +216,7 @@ async function shutDown(t: Test, { stand, name }: Guest): Promise<void> {
 }
 
 async function startAgain(t: Test, guest: Guest, files: number): Promise<void> {
-  const { stand, machine, name } = guest
-  await stand.ingot('server', 'start', name)
-  // phone_home runs once for an instance, so a later boot is known by its ssh
-  await until(
-    'the guest is back',
-    400_000,
-    async () => (await stand.ssh(machine.ip, 'echo up', 30_000)) === 'up\n',
-  )
+  await start(t, guest)
   await verify(t, guest, files)
 }
 

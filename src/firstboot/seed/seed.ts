@@ -2,6 +2,7 @@ import { renderNetworkConfig } from '../network/network-config.js'
 import { renderNetworkData } from '../network/network-data.js'
 import { checkSeedInput, type SeedInput } from './seed-input.js'
 import { writeYaml } from '../yaml.js'
+import { vendorData } from './vendor-data.js'
 
 /** One document, at its path inside its volume. */
 export interface SeedFile {
@@ -34,7 +35,6 @@ export const OPENSTACK_VERSIONS = [
 ] as const
 
 const NO_USER_DATA = Buffer.from('#cloud-config\n{}\n')
-const PHONE_HOME_TRIES = 10
 
 /**
  * Every document of a server's seed; the same input gives the same bytes.
@@ -66,7 +66,7 @@ function openStackDocuments(input: SeedInput): SeedFile[] {
     { path: 'meta_data.json', bytes: json(metaData) },
     { path: 'user_data', bytes: userDataOf(input) },
     { path: 'network_data.json', bytes: json(renderNetworkData(input.network)) },
-    { path: 'vendor_data.json', bytes: json({ 'cloud-init': vendorData(input) }) },
+    { path: 'vendor_data.json', bytes: json({ 'cloud-init': vendorData(input.phoneHomeUrl) }) },
     { path: 'vendor_data2.json', bytes: json({}) },
   ]
 }
@@ -82,14 +82,9 @@ function noCloudDocuments(input: SeedInput): SeedFile[] {
   return [
     { path: 'meta-data', bytes: Buffer.from(metaData) },
     { path: 'user-data', bytes: userDataOf(input) },
-    { path: 'vendor-data', bytes: Buffer.from(vendorData(input)) },
+    { path: 'vendor-data', bytes: Buffer.from(vendorData(input.phoneHomeUrl)) },
     { path: 'network-config', bytes: Buffer.from(writeYaml(renderNetworkConfig(input.network))) },
   ]
-}
-
-/** Ours to write; a user's `phone_home` in user data replaces it, as vendor data always ranks below. */
-function vendorData({ phoneHomeUrl }: SeedInput): string {
-  return `#cloud-config\n${writeYaml({ phone_home: { url: phoneHomeUrl, post: 'all', tries: PHONE_HOME_TRIES } })}`
 }
 
 function userDataOf({ userData }: SeedInput): Buffer {
