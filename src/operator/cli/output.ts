@@ -41,10 +41,18 @@ function printJson(value: unknown): void {
   printLine(JSON.stringify(value, undefined, 2))
 }
 
+// One line per row and no rules beside it: what a terminal, `grep` and `awk` all read.
+const NO_RULES = Object.fromEntries(
+  ['top', 'bottom', 'left', 'right', 'mid']
+    .flatMap((side) => ['', '-mid', '-left', '-right'].map((end) => `${side}${end}`))
+    .map((name) => [name, '']),
+)
+
 function printTable(head: string[], rows: string[][]): void {
-  const table = new Table({ head, style: { head: [], border: [] } })
+  const style = { head: [], border: [], 'padding-left': 0, 'padding-right': 0, compact: true }
+  const table = new Table({ head, style, chars: { ...NO_RULES, middle: '  ' } })
   table.push(...rows)
-  printLine(table.toString())
+  for (const line of table.toString().split('\n')) printLine(line.trimEnd())
 }
 
 function cellText(value: unknown): string {
