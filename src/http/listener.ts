@@ -1,10 +1,8 @@
-import { chmod, lstat, unlink } from 'node:fs/promises'
-import type { AddressInfo, ListenOptions, Server, Socket } from 'node:net'
-import { connect } from 'node:net'
+import type { AddressInfo, Server, Socket } from 'node:net'
 import fastify, { type FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import { DaemonError, systemCode } from '../errors.js'
 import type { Service } from '../service.js'
+import { listening, listenOnSocketFile } from '../socket-file.js'
 import { errorBody, rawErrorResponse, replyToError } from './error-reply.js'
 
 /** Where a listener listens: an address, a Unix socket, or a descriptor inherited from the service manager. */
@@ -46,7 +44,6 @@ const HEADERS_MS = 15_000
 /** How often Node looks for requests that are late. */
 const CHECK_MS = 5000
 const KEEP_ALIVE_MS = 10_000
-const OWNER_ONLY = 0o600
 
 /** An HTTP/1.1 server that knows no route: it is handed plugins, and gives them limits and error bodies. */
 export class HttpListener implements Service {
@@ -123,57 +120,9 @@ export class HttpListener implements Service {
 
   async #listen(server: Server): Promise<void> {
     const endpoint = this.#options.endpoint
-    if (!('socketPath' in endpoint)) return listening(server, endpoint)
-    await removeStaleSocket(endpoint.socketPath)
-    await listenPrivately(server, endpoint.socketPath)
-    await chmod(endpoint.socketPath, endpoint.socketMode ?? OWNER_ONLY)
+    if ('socketPath' in endpoint) await listenOnSocketFile(server, endpoint.socketPath, endpoint.socketMode)
+    else await listening(server, endpoint)
   }
-}
-
-/** The socket file is made by listen() itself, so a umask and not a later chmod keeps others out from the start. */
-async function listenPrivately(server: Server, path: string): Promise<void> {
-  const before = process.umask(0o177)
-  try {
-    const ready = listening(server, { path })
-    process.umask(before)
-    await ready
-  } finally {
-    process.umask(before)
-  }
-}
-
-function listening(server: Server, options: ListenOptions & { fd?: number }): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(options, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
-}
-
-/** A socket file left by a dead process is removed; one that answers, or another kind of file, is left alone. */
-async function removeStaleSocket(path: string): Promise<void> {
-  const found = await lstat(path).catch((err: unknown) => {
-    if (systemCode(err) === 'ENOENT') return undefined
-    throw err
-  })
-  if (found === undefined) return
-  if (!found.isSocket() || (await answers(path))) {
-    throw new DaemonError('STATE_LOCKED', `${path} is in use`)
-  }
-  await unlink(path)
-}
-
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect({ path })
-    probe.once('connect', () => {
-      probe.destroy()
-      resolve(true)
-    })
-    probe.once('error', () => resolve(false))
-  })
 }
 
 function refuseBytes(err: Error & { code?: string }, socket: Socket): void {

@@ -12,7 +12,7 @@ export class BufferPool {
     this.#keptLimitBytes = keptLimitBytes
   }
 
-  /** A buffer of at least `length` bytes (at most 4 MiB) with undefined content. */
+  /** A buffer of at least `length` bytes with undefined content; above 4 MiB it is never kept. */
   take(length: number): Buffer {
     const bits = Math.max(SMALLEST_BITS, 32 - Math.clz32(Math.max(length, 1) - 1))
     const kept = this.#free[bits]?.pop()
@@ -23,8 +23,9 @@ export class BufferPool {
 
   /** Gives back what {@link take} gave; nobody may use it any more. */
   give(buffer: Buffer): void {
-    if (this.#keptBytes + buffer.length > this.#keptLimitBytes) return
-    this.#free[31 - Math.clz32(buffer.length)]?.push(buffer)
+    const free = this.#free[31 - Math.clz32(buffer.length)]
+    if (free === undefined || this.#keptBytes + buffer.length > this.#keptLimitBytes) return
+    free.push(buffer)
     this.#keptBytes += buffer.length
   }
 }

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Timer } from '../../clock.js'
 import { MalformedPacket } from '../../wire/malformed-packet.js'
-import { readInPlace } from './accepted-socket.js'
+import { readInPlace } from '../accepted-socket.js'
 import { Channel } from './channel.js'
 import { FullFeature } from './full-feature.js'
 import { LoginPhase, type LoginResult } from './login-phase.js'
