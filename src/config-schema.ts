@@ -83,6 +83,7 @@ export const SCHEMA = {
     control_socket: optional(socketPath),
     managed: key(flag, true),
     cache_size_bytes: key(integer(0, 1024 * GIB), GIB / 2),
+    io_threads: key(integer(1, 64), 4),
   },
   image: {
     cache_dir: optional(directory),

@@ -39,6 +39,8 @@ export interface TargetConfig {
   readonly isManaged: boolean
   /** Memory for golden image data. */
   readonly cacheSizeBytes: number
+  /** Reads and writes that a disk is given at a time. */
+  readonly ioThreads: number
 }
 
 /** Limits of the import of images, and where built ones are kept. */
@@ -180,6 +182,7 @@ function toConfig(values: Values): Config {
       controlSocket: target.control_socket ?? join(top.run_dir, 'targetd.sock'),
       isManaged: target.managed,
       cacheSizeBytes: target.cache_size_bytes,
+      ioThreads: target.io_threads,
     },
     image: {
       cacheDir: image.cache_dir ?? join(top.state_dir, 'cache'),

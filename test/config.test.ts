@@ -50,6 +50,7 @@ void t.test('the smallest configuration gets every default', (t) => {
       controlSocket: '/run/ingot/targetd.sock',
       isManaged: true,
       cacheSizeBytes: 2 ** 29,
+      ioThreads: 4,
     },
     image: {
       cacheDir: '/var/lib/ingot/cache',

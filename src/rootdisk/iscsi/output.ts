@@ -1,12 +1,15 @@
 import type { Socket } from 'node:net'
+import { ordinaryMemory } from './buffer-pool.js'
 
 const SLAB_BYTES = 1 << 20
-/** Free slabs kept for reuse by all connections. */
+/** Slabs kept for reuse by all connections. */
 const KEPT_SLABS = 32
 
 /** A large piece of memory that responses are encoded into; free again when the socket took all of it. */
 interface Slab {
   readonly bytes: Buffer
+  /** Reused; others are for a crowd and go with it. */
+  readonly isKept: boolean
   /** Regions that are not written yet, and one for the connection that fills it. */
   users: number
 }
@@ -14,16 +17,30 @@ interface Slab {
 /** Slabs shared by the connections of a portal: an idle connection holds none. */
 export class SlabPool {
   readonly #free: Slab[] = []
+  readonly #allocate: (sizeBytes: number) => Buffer
+  #keptCount = 0
+
+  /** @param allocate memory for the slabs that are kept for good */
+  constructor(allocate: (sizeBytes: number) => Buffer = ordinaryMemory) {
+    this.#allocate = allocate
+  }
 
   take(): Slab {
-    const slab = this.#free.pop() ?? { bytes: Buffer.allocUnsafeSlow(SLAB_BYTES), users: 0 }
+    const slab = this.#free.pop() ?? this.#make()
     slab.users = 1
     return slab
   }
 
   release(slab: Slab): void {
     slab.users--
-    if (slab.users === 0 && this.#free.length < KEPT_SLABS) this.#free.push(slab)
+    if (slab.users === 0 && slab.isKept) this.#free.push(slab)
+  }
+
+  #make(): Slab {
+    const isKept = this.#keptCount < KEPT_SLABS
+    if (isKept) this.#keptCount++
+    const bytes = isKept ? this.#allocate(SLAB_BYTES) : Buffer.allocUnsafeSlow(SLAB_BYTES)
+    return { bytes, isKept, users: 0 }
   }
 }
 

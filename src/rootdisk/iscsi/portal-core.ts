@@ -30,7 +30,12 @@ export interface IscsiPortalDeps {
   readonly clock: Clock
   readonly log: Logger
   readonly onLogin?: (notice: LoginNotice) => void
+  /** Memory that reads and writes use again and again, at most 64 MiB; by default Node's. */
+  readonly allocate?: ((sizeBytes: number) => Buffer) | undefined
 }
+
+/** Write data kept for reuse. */
+const WRITE_MEMORY_BYTES = 32 << 20
 
 /** A connection, as far as the portal looks at it. */
 export interface Peer extends Member {
@@ -51,8 +56,8 @@ export class PortalCore {
   readonly loginTimeoutMs: number
   /** Shared by all connections: bytes are used up before the next read event. */
   readonly receiveBuffer = Buffer.allocUnsafeSlow(262_144)
-  readonly slabs = new SlabPool()
-  readonly buffers = new BufferPool(32 << 20)
+  readonly slabs: SlabPool
+  readonly buffers: BufferPool
   readonly connections = new Set<Peer>()
   readonly #deps: IscsiPortalDeps
   readonly #maxSessionsPerTarget: number
@@ -62,6 +67,8 @@ export class PortalCore {
 
   constructor(deps: IscsiPortalDeps, limits: { loginTimeoutMs: number; maxSessionsPerTarget: number }) {
     this.#deps = deps
+    this.slabs = new SlabPool(deps.allocate)
+    this.buffers = new BufferPool(WRITE_MEMORY_BYTES, deps.allocate)
     this.targets = deps.targets
     this.clock = deps.clock
     this.loginTimeoutMs = limits.loginTimeoutMs

@@ -1,0 +1,169 @@
+/** Operations that may be under way at a time. */
+export const RING_SLOTS = 1024
+
+/** What an I/O thread does. */
+export const IO_READ = 0
+export const IO_WRITE = 1
+
+// Words of the control part, 32 bits each.
+const HEAD = 0 // requests queued so far
+const TAIL = 1 // requests that threads took so far
+const WAKE = 2 // what sleeping threads wait on; changed to wake one
+const SLEEPERS = 3 // threads that sleep or are about to, and were not called yet
+const ENDED = 4 // requests that ended so far
+const TOLD = 5 // 1: the owner was told that something ended and has not looked yet
+const CONTROL_WORDS = 8
+// Doubles of a request: operation, descriptor, memory id, offset in it, length, position in the file.
+const REQUEST_DOUBLES = 6
+const MASK = RING_SLOTS - 1
+
+const REQUESTS_AT = CONTROL_WORDS * 4
+const QUEUE_AT = REQUESTS_AT + RING_SLOTS * REQUEST_DOUBLES * 8
+const RESULTS_AT = QUEUE_AT + RING_SLOTS * 4
+const ENDS_AT = RESULTS_AT + RING_SLOTS * 4
+const RING_BYTES = ENDS_AT + RING_SLOTS * 4
+
+/** An operation in a slot: `memoryId` and `offset` say where its bytes are. */
+export interface IoRequest {
+  readonly operation: number
+  readonly fd: number
+  readonly memoryId: number
+  readonly offset: number
+  readonly length: number
+  readonly position: number
+}
+
+/**
+ * Memory shared by one owner and its I/O threads: slots with requests, the order in which they were queued, and
+ * the order in which they ended. Nothing in it is a lock; all that threads race for is changed by `Atomics`.
+ */
+export class IoRing {
+  readonly memory: SharedArrayBuffer
+  readonly #control: Int32Array
+  readonly #requests: Float64Array
+  readonly #queue: Int32Array
+  readonly #results: Int32Array
+  readonly #ends: Int32Array
+  #head = 0
+  #seen = 0
+
+  constructor(memory = new SharedArrayBuffer(RING_BYTES)) {
+    this.memory = memory
+    this.#control = new Int32Array(memory, 0, CONTROL_WORDS)
+    this.#requests = new Float64Array(memory, REQUESTS_AT, RING_SLOTS * REQUEST_DOUBLES)
+    this.#queue = new Int32Array(memory, QUEUE_AT, RING_SLOTS)
+    this.#results = new Int32Array(memory, RESULTS_AT, RING_SLOTS)
+    this.#ends = new Int32Array(memory, ENDS_AT, RING_SLOTS)
+  }
+
+  /** Requests that no thread took yet. */
+  get backlog(): number {
+    return (this.#head - Atomics.load(this.#control, TAIL)) | 0
+  }
+
+  /** Threads that sleep. */
+  get sleepers(): number {
+    return Atomics.load(this.#control, SLEEPERS)
+  }
+
+  /** Owner: puts a request into a free slot and queues it. Threads that sleep go on sleeping. */
+  queue(slot: number, request: IoRequest): void {
+    const at = slot * REQUEST_DOUBLES
+    const requests = this.#requests
+    requests[at] = request.operation
+    requests[at + 1] = request.fd
+    requests[at + 2] = request.memoryId
+    requests[at + 3] = request.offset
+    requests[at + 4] = request.length
+    requests[at + 5] = request.position
+    this.#queue[this.#head & MASK] = slot
+    this.#head = (this.#head + 1) | 0
+    Atomics.store(this.#control, HEAD, this.#head)
+  }
+
+  /** Owner: wakes one sleeping thread if there is one. */
+  wake(): void {
+    if (!this.#takeSleeper()) return
+    Atomics.add(this.#control, WAKE, 1)
+    Atomics.notify(this.#control, WAKE, 1)
+  }
+
+  /** Owner: a slot whose request ended, or -1. Its result is read before it is used again. */
+  nextEnded(): number {
+    const at = this.#seen & MASK
+    const slot = Atomics.load(this.#ends, at) - 1
+    if (slot < 0) return -1
+    Atomics.store(this.#ends, at, 0)
+    this.#seen = (this.#seen + 1) | 0
+    return slot
+  }
+
+  /** Bytes moved, or the negative errno. */
+  resultOf(slot: number): number {
+    return this.#results[slot] ?? 0
+  }
+
+  /** Owner: from now on the next request that ends tells it. */
+  expectEnd(): void {
+    Atomics.store(this.#control, TOLD, 0)
+  }
+
+  /** Owner: resolves when a request ended since {@link expectEnd}; undefined when one has already. */
+  untilEnd(): Promise<unknown> | undefined {
+    const { async, value } = Atomics.waitAsync(this.#control, TOLD, 0)
+    return async ? value : undefined
+  }
+
+  /** Thread: the slot of the next request; sleeps until there is one. */
+  take(): number {
+    for (;;) {
+      const tail = Atomics.load(this.#control, TAIL)
+      if (tail === Atomics.load(this.#control, HEAD)) {
+        this.#sleep()
+        continue
+      }
+      const slot = this.#queue[tail & MASK] ?? 0
+      if (Atomics.compareExchange(this.#control, TAIL, tail, (tail + 1) | 0) === tail) return slot
+    }
+  }
+
+  /** Thread: what a slot asks for. */
+  request(slot: number): IoRequest {
+    const at = slot * REQUEST_DOUBLES
+    const of = (i: number): number => this.#requests[at + i] ?? 0
+    return {
+      operation: of(0),
+      fd: of(1),
+      memoryId: of(2),
+      offset: of(3),
+      length: of(4),
+      position: of(5),
+    }
+  }
+
+  /** Thread: the request of `slot` ended with `result`. */
+  end(slot: number, result: number): void {
+    this.#results[slot] = result
+    const at = Atomics.add(this.#control, ENDED, 1) & MASK
+    Atomics.store(this.#ends, at, slot + 1)
+    if (Atomics.exchange(this.#control, TOLD, 1) === 0) Atomics.notify(this.#control, TOLD)
+  }
+
+  #sleep(): void {
+    const control = this.#control
+    const before = Atomics.load(control, WAKE)
+    Atomics.add(control, SLEEPERS, 1)
+    // A request queued since the last look would wake nobody: look again now that we count as a sleeper.
+    if (Atomics.load(control, HEAD) !== Atomics.load(control, TAIL)) this.#takeSleeper()
+    else Atomics.wait(control, WAKE, before)
+  }
+
+  /** Counts one sleeper less, whoever it is; false when there is none. */
+  #takeSleeper(): boolean {
+    for (;;) {
+      const sleepers = Atomics.load(this.#control, SLEEPERS)
+      if (sleepers <= 0) return false
+      if (Atomics.compareExchange(this.#control, SLEEPERS, sleepers, sleepers - 1) === sleepers) return true
+    }
+  }
+}

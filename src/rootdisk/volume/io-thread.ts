@@ -1,0 +1,59 @@
+import { readSync, writeSync } from 'node:fs'
+import { receiveMessageOnPort, workerData, type MessagePort } from 'node:worker_threads'
+import { IO_READ, IoRing, type IoRequest } from './io-ring.js'
+
+/** What an I/O thread is started with. */
+export interface IoThreadData {
+  readonly ring: SharedArrayBuffer
+  /** Brings {@link SharedMemory} before a request speaks of it. */
+  readonly port: MessagePort
+}
+
+/** Memory that requests point into. */
+export interface SharedMemory {
+  readonly memoryId: number
+  readonly memory: SharedArrayBuffer
+}
+
+const { ring: shared, port } = workerData as IoThreadData // our own parent made it
+const ring = new IoRing(shared)
+const memories: Uint8Array[] = []
+
+for (;;) {
+  const slot = ring.take()
+  const request = ring.request(slot)
+  ring.end(slot, perform(request))
+}
+
+/** Bytes moved, less than asked for at the end of the file only; or the negative errno. */
+function perform(request: IoRequest): number {
+  const { operation, fd, length, position } = request
+  const bytes = memoryOf(request.memoryId)
+  let done = 0
+  try {
+    while (done < length) {
+      const [at, left] = [request.offset + done, length - done]
+      const count =
+        operation === IO_READ
+          ? readSync(fd, bytes, at, left, position + done)
+          : writeSync(fd, bytes, at, left, position + done)
+      if (count === 0) break
+      done += count
+    }
+    return done
+  } catch (err) {
+    const { errno } = err as NodeJS.ErrnoException
+    return errno ?? -5 // EIO: nothing else is thrown for arguments that are right
+  }
+}
+
+function memoryOf(memoryId: number): Uint8Array {
+  for (;;) {
+    const known = memories[memoryId]
+    if (known !== undefined) return known
+    const message = receiveMessageOnPort(port) // sent before the request was queued
+    if (message === undefined) continue
+    const { memoryId: id, memory } = message.message as SharedMemory
+    memories[id] = new Uint8Array(memory)
+  }
+}
