@@ -17,7 +17,9 @@ export interface TargetSpec {
   readonly iqn: string
   /** The only initiator name let in. */
   readonly initiatorIqn: string
-  /** One-way CHAP; undefined means no authentication is asked for. */
+  /** What the initiator proves itself with (CHAP); undefined means no authentication is asked for. */
   readonly chap: { readonly user: string; readonly secret: string } | undefined
+  /** How the target proves itself to an initiator that asks for it (mutual CHAP); never the secret of `chap`. */
+  readonly mutual?: { readonly user: string; readonly secret: string }
   readonly luns: readonly LunSpec[]
 }

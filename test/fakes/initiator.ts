@@ -1,4 +1,6 @@
 import { connect, type Socket } from 'node:net'
+import { crc32c } from '../../src/wire/crc32c.js'
+import { withDigests } from '../../src/rootdisk/iscsi/digest-writer.js'
 import { ByteWriter } from '../../src/wire/writer.js'
 
 /** A PDU as it came: its header and its data segment. */
@@ -11,6 +13,10 @@ export interface Pdu {
 /** A small iSCSI initiator for tests: sends what it is told, hands over PDUs as they come. */
 export class Initiator {
   cmdSn = 1
+  /** What was negotiated: set after the login. */
+  digests = { header: false, data: false }
+  /** The next PDU with data loses a bit of it. */
+  damageNext = false
   readonly socket: Socket
   readonly closed: Promise<void>
   #received = Buffer.alloc(0)
@@ -43,11 +49,15 @@ export class Initiator {
     for (;;) {
       const bytes = this.#received
       const length = bytes.length < 48 ? 0 : bytes.readUIntBE(5, 3)
-      const total = 48 + Math.ceil(length / 4) * 4
+      const dataAt = this.digests.header ? 52 : 48
+      const dataEnd = dataAt + Math.ceil(length / 4) * 4
+      const total = dataEnd + (this.digests.data && length > 0 ? 4 : 0)
       if (bytes.length >= total) {
         this.#received = bytes.subarray(total)
+        if (dataAt > 48) check(bytes, 0, 48)
+        if (total > dataEnd) check(bytes, dataAt, dataEnd)
         const header = bytes.subarray(0, 48)
-        return { opcode: header.readUInt8(0) & 0x3f, header, data: bytes.subarray(48, 48 + length) }
+        return { opcode: header.readUInt8(0) & 0x3f, header, data: bytes.subarray(dataAt, dataAt + length) }
       }
       if (this.#isClosed) return undefined
       await new Promise<void>((resolve) => (this.#waiter = resolve))
@@ -79,8 +89,27 @@ export class Initiator {
     options: { flags: number; edtl?: number; data?: Uint8Array },
   ): number {
     const itt = this.#itt++
-    this.send(commandPdu({ lun, cdb, itt, cmdSn: this.cmdSn++, edtl: 0, ...options }))
+    const pdu = commandPdu({ lun, cdb, itt, cmdSn: this.cmdSn++, edtl: 0, ...options })
+    this.#sendSealed(pdu)
     return itt
+  }
+
+  /** Sends a Data-Out PDU. */
+  dataOut(
+    fields: { itt: number; ttt: number; dataSn: number; offset: number; isFinal: boolean },
+    data: Uint8Array,
+  ): void {
+    const header = new ByteWriter().u8(0x05).u8(fields.isFinal ? 0x80 : 0)
+    header.u16(0).u8(0).u24(data.length).zeros(8).u32(fields.itt).u32(fields.ttt).zeros(12)
+    header.u32(fields.dataSn).u32(fields.offset).zeros(4).put(data)
+    this.#sendSealed(header.zeros(-data.length & 3).bytes())
+  }
+
+  #sendSealed(pdu: Buffer): void {
+    const bytes = withDigests(pdu, this.digests)
+    if (this.damageNext) bytes[60] = (bytes[60] ?? 0) ^ 1
+    this.damageNext = false
+    this.send(bytes)
   }
 
   /** Sends a command and collects its Data-In and status. */
@@ -105,6 +134,10 @@ export class Initiator {
   close(): void {
     this.socket.destroy()
   }
+}
+
+function check(bytes: Buffer, from: number, to: number): void {
+  if (crc32c(bytes.subarray(from, to)) !== bytes.readUInt32LE(to)) throw new Error('a digest does not fit')
 }
 
 /** A Login Request PDU. */

@@ -106,7 +106,7 @@ await t.test(
 
 const hasQemu = existsSync('/usr/lib/x86_64-linux-gnu/qemu/block-iscsi.so')
 await t.test(
-  `qemu-img copies in and out with CHAP${hasQemu ? '' : ' (skipped: qemu-block-extra is not installed)'}`,
+  `qemu-img copies in and out with CHAP, back under header digests${hasQemu ? '' : ' (skipped: qemu-block-extra is not installed)'}`,
   async (test) => {
     if (!hasQemu) return
     const name = 'iqn.2008-11.org.linux-kvm:suite'
@@ -117,15 +117,19 @@ await t.test(
     for (let at = 1 << 20; at < 9 << 20; at += 4) bytes.writeUInt32LE((at * 2654435761) % 2 ** 32, at)
     writeFileSync(from, bytes)
     const port = new URL(url.replace('iscsi:', 'http:')).port
-    const image = (secret: string): string =>
-      `driver=iscsi,transport=tcp,portal=127.0.0.1:${port},target=${IQN},lun=0,user=suite,password-secret=${secret},initiator-name=${name}`
+    const image = (secret: string, digest = 'none'): string =>
+      `driver=iscsi,transport=tcp,header-digest=${digest},portal=127.0.0.1:${port},target=${IQN},lun=0,user=suite,password-secret=${secret},initiator-name=${name}`
     const secret = ['--object', 'secret,id=s,data=correct-horse']
     const copyIn = ['convert', ...secret, '-n', '-f', 'raw', '--target-image-opts', from, image('s')]
     await runCommand('qemu-img', copyIn, { timeoutMs: 60_000 })
     test.equal(hash(disk.bytes), hash(bytes), 'what the target has')
-    await runCommand('qemu-img', ['convert', ...secret, '--image-opts', image('s'), '-O', 'raw', back], {
-      timeoutMs: 60_000,
-    })
+    await runCommand(
+      'qemu-img',
+      ['convert', ...secret, '--image-opts', image('s', 'crc32c'), '-O', 'raw', back],
+      {
+        timeoutMs: 60_000,
+      },
+    )
     test.equal(hash(readFileSync(back)), hash(bytes), 'what came back')
   },
 )

@@ -7,6 +7,10 @@ import { FullFeature } from './full-feature.js'
 import { LoginPhase, type LoginResult } from './login-phase.js'
 import { Output } from './output.js'
 import { REJECT_REASON } from './pdu.js'
+import { DigestReceiver, HeaderDamaged } from './digest-receiver.js'
+import { DigestWriter } from './digest-writer.js'
+import { Inbound } from './inbound.js'
+import type { Parameters } from './parameters.js'
 import { Receiver, type PduSink } from './receiver.js'
 import { sendReject } from './responses.js'
 import { Session } from './session.js'
@@ -31,13 +35,12 @@ export class Connection implements Peer, PduSink {
   readonly #core: PortalCore
   readonly #socket: Socket
   readonly #output: Output
-  readonly #receiver: Receiver
+  readonly #inbound: Inbound
   readonly #timer: Timer
   #phase: PduSink
-  #stash: Buffer = Buffer.alloc(0)
+  #fullFeature: FullFeature | undefined
+  #receiver: Receiver | DigestReceiver
   #isBusy = false
-  #isPaused = false
-  #isFeeding = false
   #isFlushDue = false
   #isEnding = false
   #isSeedRead = false
@@ -50,6 +53,11 @@ export class Connection implements Peer, PduSink {
     this.#socket = readInPlace(accepted, {
       buffer: core.receiveBuffer,
       callback: (length, buffer) => this.#onBytes(buffer as Buffer, length),
+    })
+    this.#inbound = new Inbound(this.#socket, this.#receiver, {
+      isHeld: () => this.isHeld,
+      onTurnEnd: () => this.#output.flush(),
+      onError: (err) => this.#failed(err),
     })
     this.#socket.setNoDelay(true)
     this.#socket.on('error', () => this.destroy()).on('end', () => this.destroy())
@@ -110,28 +118,7 @@ export class Connection implements Peer, PduSink {
   }
 
   #onBytes(buffer: Buffer, length: number): boolean {
-    if (this.#isEnding) return true // read on, to see the end of the stream
-    if (this.#stash.length > 0) {
-      this.#stash = Buffer.concat([this.#stash, buffer.subarray(0, length)])
-      return false
-    }
-    const taken = this.#feed(buffer, length)
-    if (taken < length) this.#stash = Buffer.from(buffer.subarray(taken, length))
-    this.#isPaused = this.isHeld
-    return !this.#isPaused
-  }
-
-  #feed(buffer: Buffer, length: number): number {
-    this.#isFeeding = true
-    try {
-      return this.#receiver.feed(buffer, 0, length)
-    } catch (err) {
-      this.#failed(err)
-      return length
-    } finally {
-      this.#isFeeding = false
-      this.#output.flush()
-    }
+    return this.#isEnding || this.#inbound.take(buffer, length) // when ending read on, to see the end of the stream
   }
 
   #failed(err: unknown): void {
@@ -142,28 +129,18 @@ export class Connection implements Peer, PduSink {
     }
     this.#core.protocolError(this, err.message)
     const { session } = this
-    if (session !== undefined)
+    if (session !== undefined && !(err instanceof HeaderDamaged))
       sendReject(session.channel, REJECT_REASON.PROTOCOL_ERROR, this.#receiver.header)
     this.end()
   }
 
   #onWritten(): void {
-    if (this.#isPaused && !this.isHeld && this.#output.backlogBytes < MAX_BACKLOG_BYTES / 2) this.#resume()
+    if (this.#output.backlogBytes < MAX_BACKLOG_BYTES / 2) this.#inbound.resume()
   }
 
   #setBusy(isBusy: boolean): void {
     this.#isBusy = isBusy
-    if (!isBusy && !this.#isFeeding) this.#resume()
-  }
-
-  #resume(): void {
-    const stash = this.#stash
-    this.#stash = Buffer.alloc(0)
-    const taken = this.#feed(stash, stash.length)
-    if (taken < stash.length) this.#stash = stash.subarray(taken)
-    if (this.#stash.length > 0 || this.isHeld) return
-    this.#isPaused = false
-    this.#socket.resume()
+    if (!isBusy) this.#inbound.resume()
   }
 
   #send(bytes: Uint8Array): void {
@@ -175,7 +152,7 @@ export class Connection implements Peer, PduSink {
 
   /** What comes outside of a received chunk is written once per turn of the event loop. */
   #flushLater(): void {
-    if (this.#isFeeding || this.#isFlushDue) return
+    if (this.#inbound.isFeeding || this.#isFlushDue) return
     this.#isFlushDue = true
     setImmediate(() => {
       this.#isFlushDue = false
@@ -215,15 +192,35 @@ export class Connection implements Peer, PduSink {
         onFault: (err) => this.#core.fault(err),
       })
     }
-    this.#receiver.maxDataBytes = parameters.maxRecvDataSegmentLength
-    this.#phase = this.#fullFeature(channel)
+    this.#fullFeature = this.#makeFullFeature(channel)
+    this.#phase = this.#fullFeature
+    this.#receive(parameters)
     this.isLoggedIn = true
     this.#timer.cancel()
     this.#core.loggedIn(this)
     return this.#core.nextTsih()
   }
 
-  #fullFeature(channel: Channel): FullFeature {
+  /** Digests, when agreed on, begin with the first PDU behind the login (RFC 7143 §13.1). */
+  #receive({ maxRecvDataSegmentLength, headerDigest, dataDigest }: Parameters): void {
+    this.#receiver.maxDataBytes = maxRecvDataSegmentLength
+    if (!headerDigest && !dataDigest) return
+    const digests = { header: headerDigest, data: dataDigest }
+    this.#receiver = new DigestReceiver(this, (header) => this.#onDamaged(header), {
+      ...digests,
+      maxDataBytes: maxRecvDataSegmentLength,
+    })
+    this.#inbound.receiver = this.#receiver
+    this.#output.switchTo(new DigestWriter(this.#socket, digests))
+  }
+
+  #onDamaged(header: Buffer): void {
+    if (this.#isEnding || this.#fullFeature === undefined) return
+    this.#core.dataDamaged(this)
+    this.#fullFeature.onDamaged(header)
+  }
+
+  #makeFullFeature(channel: Channel): FullFeature {
     return new FullFeature({
       channel,
       session: this.session,

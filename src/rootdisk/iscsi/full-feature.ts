@@ -2,7 +2,7 @@ import { MalformedPacket } from '../../wire/malformed-packet.js'
 import { SENSE } from '../scsi/sense.js'
 import type { Channel } from './channel.js'
 import { negotiate } from './parameters.js'
-import { NO_TAG, readLun, REJECT_REASON, REQUEST, RESPONSE } from './pdu.js'
+import { BHS_BYTES, NO_TAG, readLun, REJECT_REASON, REQUEST, RESPONSE } from './pdu.js'
 import type { PduSink } from './receiver.js'
 import { sendNopIn, sendPlain, sendReject, sendText } from './responses.js'
 import type { Session } from './session.js'
@@ -75,6 +75,15 @@ export class FullFeature implements PduSink {
         this.#onControl(opcode, bytes, at)
         this.#segment = Buffer.alloc(0)
     }
+  }
+
+  /** The data segment of this PDU is not what was sent: it does not count (RFC 7143 §7.8). */
+  onDamaged(bytes: Buffer): void {
+    const opcode = (bytes[0] ?? 0) & 0x3f
+    this.#segment = Buffer.alloc(0)
+    sendReject(this.#deps.channel, REJECT_REASON.DATA_DIGEST, bytes.subarray(0, BHS_BYTES))
+    if (opcode === REQUEST.SCSI_COMMAND || opcode === REQUEST.DATA_OUT) this.#session(opcode).onDamaged(bytes)
+    else this.#deps.channel.accept(bytes, 0)
   }
 
   #session(opcode: number): Session {

@@ -1,5 +1,12 @@
-import type { Socket } from 'node:net'
 import { ordinaryMemory } from './buffer-pool.js'
+
+/** Where the bytes go: a socket, or something before it. */
+export interface OutputSink {
+  /** @param done called once when the bytes are taken and may be overwritten */
+  write(bytes: Buffer, done: () => void): unknown
+  cork(): void
+  uncork(): void
+}
 
 const SLAB_BYTES = 1 << 20
 /** Slabs kept for reuse by all connections. */
@@ -58,7 +65,7 @@ export interface Region {
 export class Output {
   /** Bytes promised to the socket and not taken by it yet. */
   backlogBytes = 0
-  readonly #socket: Socket
+  #sink: OutputSink
   readonly #pool: SlabPool
   readonly #onWritten: () => void
   #slab: Slab | undefined
@@ -67,10 +74,15 @@ export class Output {
   #ready: Region[] = []
   readonly #writing: Region[] = []
 
-  constructor(socket: Socket, pool: SlabPool, onWritten: () => void) {
-    this.#socket = socket
+  constructor(sink: OutputSink, pool: SlabPool, onWritten: () => void) {
+    this.#sink = sink
     this.#pool = pool
     this.#onWritten = onWritten
+  }
+
+  /** What is written from now on goes to `sink`. */
+  switchTo(sink: OutputSink): void {
+    this.#sink = sink
   }
 
   /** The memory that {@link room} gives offsets of. */
@@ -128,12 +140,12 @@ export class Output {
     const regions = this.#ready
     if (regions.length === 0) return
     this.#ready = []
-    if (regions.length > 1) this.#socket.cork()
+    if (regions.length > 1) this.#sink.cork()
     for (const region of regions) {
       this.#writing.push(region)
-      this.#socket.write(region.slab.bytes.subarray(region.start, region.end), this.#written)
+      this.#sink.write(region.slab.bytes.subarray(region.start, region.end), this.#written)
     }
-    if (regions.length > 1) this.#socket.uncork()
+    if (regions.length > 1) this.#sink.uncork()
   }
 
   readonly #written = (): void => {

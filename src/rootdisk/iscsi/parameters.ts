@@ -8,6 +8,8 @@ export interface Parameters {
   firstBurstLength: number
   initialR2t: boolean
   immediateData: boolean
+  headerDigest: boolean
+  dataDigest: boolean
 }
 
 /** Largest data segment we take in one PDU. */
@@ -22,13 +24,15 @@ export function defaultParameters(): Parameters {
     firstBurstLength: 65_536,
     initialR2t: true,
     immediateData: true,
+    headerDigest: false,
+    dataDigest: false,
   }
 }
 
 type Rule =
   | { readonly kind: 'minimum' | 'maximum'; readonly ours: number; readonly range: readonly [number, number] }
   | { readonly kind: 'and' | 'or'; readonly ours: boolean }
-  | { readonly kind: 'list'; readonly ours: string }
+  | { readonly kind: 'list'; readonly ours: readonly string[] }
   | { readonly kind: 'declared'; readonly range?: readonly [number, number] }
   | { readonly kind: 'obsolete' }
 
@@ -36,8 +40,8 @@ const MAX_24_BITS = 0xffffff
 
 /** Result functions of the operational keys (RFC 7143 §13, §6.2), one row each. */
 const KEYS: ReadonlyMap<string, Rule> = new Map<string, Rule>([
-  ['HeaderDigest', { kind: 'list', ours: 'None' }],
-  ['DataDigest', { kind: 'list', ours: 'None' }],
+  ['HeaderDigest', { kind: 'list', ours: ['CRC32C', 'None'] }],
+  ['DataDigest', { kind: 'list', ours: ['CRC32C', 'None'] }],
   ['MaxConnections', { kind: 'minimum', ours: 1, range: [1, 65_535] }],
   ['InitialR2T', { kind: 'or', ours: false }],
   ['ImmediateData', { kind: 'and', ours: true }],
@@ -54,7 +58,7 @@ const KEYS: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['OFMarker', { kind: 'and', ours: false }],
   ['IFMarkInt', { kind: 'obsolete' }],
   ['OFMarkInt', { kind: 'obsolete' }],
-  ['TaskReporting', { kind: 'list', ours: 'RFC3720' }],
+  ['TaskReporting', { kind: 'list', ours: ['RFC3720'] }],
   ['iSCSIProtocolLevel', { kind: 'minimum', ours: 1, range: [0, 31] }],
   ['InitiatorName', { kind: 'declared' }],
   ['InitiatorAlias', { kind: 'declared' }],
@@ -84,7 +88,7 @@ function result(rule: Rule, offered: string): string | undefined {
     case 'or':
       return booleanResult(rule, offered)
     case 'list':
-      return offered.split(',').includes(rule.ours) ? rule.ours : 'Reject'
+      return offered.split(',').find((each) => rule.ours.includes(each)) ?? 'Reject' // its order counts (§6.2.1)
     case 'declared':
       return isDeclarable(rule, offered) ? undefined : 'Reject'
     case 'obsolete':
@@ -120,5 +124,7 @@ function keep(key: string, value: string, parameters: Parameters): void {
   if (key === 'MaxBurstLength') parameters.maxBurstLength = Number(value)
   if (key === 'FirstBurstLength') parameters.firstBurstLength = Number(value)
   if (key === 'InitialR2T') parameters.initialR2t = value === 'Yes'
+  if (key === 'HeaderDigest') parameters.headerDigest = value === 'CRC32C'
+  if (key === 'DataDigest') parameters.dataDigest = value === 'CRC32C'
   if (key === 'ImmediateData') parameters.immediateData = value === 'Yes'
 }

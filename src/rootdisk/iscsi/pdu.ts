@@ -7,6 +7,9 @@
 /** Length of the basic header segment. */
 export const BHS_BYTES = 48
 
+/** Length of a header or data digest. */
+export const DIGEST_BYTES = 4
+
 /** Opcodes from the initiator (§11.2.1.2). */
 export const REQUEST = {
   NOP_OUT: 0x00,
@@ -35,6 +38,7 @@ export const RESPONSE = {
 
 /** Reject reasons (§11.17.1). */
 export const REJECT_REASON = {
+  DATA_DIGEST: 0x02,
   SNACK: 0x03,
   PROTOCOL_ERROR: 0x04,
   COMMAND_NOT_SUPPORTED: 0x05,

@@ -170,6 +170,12 @@ export class PortalCore {
     this.#emit('iscsi.protocol-error', `connection of ${who} closed: ${reason}`, connection)
   }
 
+  /** Data that is not what was sent: its PDU is rejected, its command fails. */
+  dataDamaged(connection: Peer): void {
+    const message = `data from ${connection.initiator} arrived damaged: the data digest does not fit`
+    this.#emit('iscsi.digest-error', message, connection)
+  }
+
   fault(err: unknown): void {
     this.#deps.log.error({ err }, 'iSCSI command failed inside the target')
   }

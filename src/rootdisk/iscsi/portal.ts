@@ -14,6 +14,8 @@ export interface IscsiPortalOptions {
   readonly maxConnections?: number
   /** From accept to full feature phase. Default 15000. */
   readonly loginTimeoutMs?: number
+  /** How long a planned stop waits for initiators to log out. Default 1000. */
+  readonly drainMs?: number
   /** Default 16. */
   readonly maxSessionsPerTarget?: number
 }

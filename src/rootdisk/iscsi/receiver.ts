@@ -69,13 +69,7 @@ export class Receiver {
   #startBody(): void {
     const header = this.#header
     const length = header.readUIntBE(5, 3)
-    if (length > this.maxDataBytes) {
-      throw new MalformedPacket(
-        'iSCSI PDU',
-        5,
-        `data segment of ${length} bytes, at most ${this.maxDataBytes}`,
-      )
-    }
+    if (length > this.maxDataBytes) throw tooLong(length, this.maxDataBytes)
     this.#skipBefore = (header[4] ?? 0) * 4
     this.#skipAfter = padding(length)
     this.#dataLeft = length
@@ -107,6 +101,11 @@ export class Receiver {
     this.#place = undefined
     this.#sink.onPdu(this.#header, 0)
   }
+}
+
+/** A data segment larger than agreed. */
+export function tooLong(length: number, maxDataBytes: number): MalformedPacket {
+  return new MalformedPacket('iSCSI PDU', 5, `data segment of ${length} bytes, at most ${maxDataBytes}`)
 }
 
 /** No additional header and no data segment follow. */

@@ -6,7 +6,7 @@ import type { TargetUnits } from '../scsi/target-units.js'
 import { dataOutBytes } from '../scsi/transfer-length.js'
 import type { BufferPool } from './buffer-pool.js'
 import type { Channel } from './channel.js'
-import { NO_TAG, readLun } from './pdu.js'
+import { NO_TAG, readLun, REQUEST } from './pdu.js'
 import { Reads } from './reads.js'
 import { sendOutcome, sendR2t } from './responses.js'
 import { devicesDone, Task, TaskSet } from './task.js'
@@ -100,6 +100,15 @@ export class Session {
     if (isFinal) this.#burstEnded(task)
   }
 
+  /** The data of this command or Data-Out is not what was sent: it goes on to its end, and fails. */
+  onDamaged(bytes: Buffer): void {
+    const isCommand = ((bytes[0] ?? 0) & 0x3f) === REQUEST.SCSI_COMMAND
+    const task = isCommand ? this.#incoming : this.tasks.get(bytes.readUInt32BE(16))
+    if (task !== undefined) task.refusal ??= checkCondition(SENSE.PROTOCOL_SERVICE_CRC_ERROR)
+    if (isCommand) this.onCommand(bytes, 0)
+    else this.onDataOut(bytes, 0)
+  }
+
   /** Forgets these tasks: none will be answered. Resolves when no device works for any of them. */
   abort(tasks: readonly Task[]): Promise<void> {
     for (const task of tasks) {
@@ -123,15 +132,12 @@ export class Session {
       task.wantedBytes = task.expectedBytes
       task.dataOut = this.#buffers.take(task.expectedBytes)
       task.burstEnd = Math.min(task.expectedBytes, this.channel.parameters.firstBurstLength)
-    }
+    } else if (task.isWrite && task.expectedBytes > 0)
+      task.refusal = checkCondition(SENSE.INVALID_FIELD_IN_CDB)
     return task
   }
 
   #afterCommand(task: Task, isFinal: boolean): void {
-    if (task.isWrite && task.expectedBytes > MAX_TRANSFER_BYTES) {
-      this.#answer(task, checkCondition(SENSE.INVALID_FIELD_IN_CDB))
-      return
-    }
     if (isFinal || task.wantedBytes === task.receivedBytes) this.#solicit(task)
     else if (this.channel.parameters.initialR2t) {
       throw new MalformedPacket('iSCSI command', 1, 'unsolicited data was not negotiated')
@@ -147,6 +153,10 @@ export class Session {
   }
 
   #solicit(task: Task): void {
+    if (task.refusal !== undefined) {
+      this.#answer(task, task.refusal)
+      return
+    }
     if (task.receivedBytes === task.wantedBytes) {
       this.#run(task)
       return

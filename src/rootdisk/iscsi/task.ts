@@ -1,3 +1,4 @@
+import type { Outcome } from '../scsi/sense.js'
 import { NO_TAG } from './pdu.js'
 
 /** One command between its arrival and its answer. */
@@ -25,6 +26,8 @@ export class Task {
   r2tSn = 0
   /** Bytes of the R2T that is open. */
   solicitedBytes = 0
+  /** Set when it can only fail: its answer once the data under way has come (RFC 7143 §7.8). */
+  refusal: Outcome | undefined
   /** Answered by nobody: aborted, or its session has ended. */
   isAborted = false
   /** With the device. */

@@ -5,8 +5,10 @@ import { defaultParameters, negotiate } from '../../../src/rootdisk/iscsi/parame
 
 // RFC 7143 §13: key, what is offered, what we answer (undefined: nothing).
 const CASES: [key: string, offered: string, answer: string | undefined][] = [
-  ['HeaderDigest', 'CRC32C,None', 'None'],
-  ['HeaderDigest', 'CRC32C', 'Reject'],
+  ['HeaderDigest', 'CRC32C,None', 'CRC32C'],
+  ['HeaderDigest', 'None,CRC32C', 'None'],
+  ['HeaderDigest', 'MD5', 'Reject'],
+  ['DataDigest', 'MD5,CRC32C', 'CRC32C'],
   ['DataDigest', 'None', 'None'],
   ['MaxConnections', '8', '1'],
   ['MaxConnections', '0', 'Reject'],

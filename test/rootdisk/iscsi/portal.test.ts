@@ -1,77 +1,9 @@
 import fc from 'fast-check'
-import pino from 'pino'
-import t, { type Test } from 'tap'
-import { systemClock } from '../../../src/clock.js'
-import type { DaemonEvent } from '../../../src/events.js'
+import t from 'tap'
 import { BlockError } from '../../../src/rootdisk/block-device.js'
-import type { TargetSpec } from '../../../src/rootdisk/export.js'
-import { IscsiPortal } from '../../../src/rootdisk/iscsi/portal.js'
 import { chapResponse, parseBinary } from '../../../src/rootdisk/iscsi/chap.js'
 import { commandPdu, Initiator, loginPdu } from '../../fakes/initiator.js'
-import { MemoryDisk } from '../../fakes/memory-disk.js'
-
-const IQN = 'iqn.2026-01.example:web-1'
-const HOST = 'iqn.2026-01.example:host-1'
-const NO_R2T = ['InitialR2T=No', 'ImmediateData=Yes', 'MaxRecvDataSegmentLength=262144']
-const READ = { flags: 0xc1 }
-const WRITE = { flags: 0xa1 }
-
-interface Bench {
-  portal: IscsiPortal
-  disk: MemoryDisk
-  seed: MemoryDisk
-  events: DaemonEvent[]
-  targets: TargetSpec[]
-}
-
-async function serve(
-  test: Test,
-  options: { isSlow?: boolean; chap?: { user: string; secret: string } } = {},
-): Promise<Bench> {
-  const disk = new MemoryDisk(1 << 20, { isSlow: options.isSlow ?? false })
-  const seed = new MemoryDisk(1 << 16, { isReadOnly: true })
-  const events: DaemonEvent[] = []
-  const luns = [disk, seed].map((device, lun) => ({
-    lun,
-    naa: `300000000000000${String(lun)}`,
-    serial: `serial-${String(lun)}`,
-    open: () => Promise.resolve(device),
-  }))
-  const targets: TargetSpec[] = [
-    { iqn: IQN, initiatorIqn: HOST, chap: options.chap, luns },
-    { iqn: 'iqn.2026-01.example:other', initiatorIqn: 'iqn.2026-01.example:host-2', chap: undefined, luns },
-  ]
-  const portal = new IscsiPortal(
-    { host: '127.0.0.1', port: 0, maxSessionsPerTarget: 3 },
-    {
-      targets: { find: (iqn) => targets.find((each) => each.iqn === iqn), list: () => targets },
-      emit: (event) => events.push(event),
-      clock: systemClock,
-      log: pino({ level: 'silent' }),
-    },
-  )
-  await portal.start((cause) => {
-    throw cause
-  })
-  test.teardown(() => portal.stop())
-  return { portal, disk, seed, events, targets }
-}
-
-async function session(
-  test: Test,
-  bench: Bench,
-  keys: readonly string[] = NO_R2T,
-  isid = 1,
-): Promise<Initiator> {
-  const initiator = new Initiator(bench.portal.port)
-  test.teardown(() => {
-    initiator.close()
-  })
-  const status = await initiator.openSession(IQN, HOST, keys, isid)
-  if (status !== 0) throw new Error(`login status ${String(status)}`)
-  for (const lun of [0, 1]) await initiator.run(lun, [0, 0, 0, 0, 0, 0], { flags: 0x81 })
-  return initiator
-}
+import { bench, HOST, IQN, NO_R2T, openSession, READ, WRITE } from './bench.js'
 
 function pattern(length: number): Buffer {
   return Buffer.from(Array.from({ length }, (_, i) => (i * 7 + (i >> 8)) & 0xff))
@@ -80,8 +12,8 @@ function pattern(length: number): Buffer {
 for (const isSlow of [false, true]) {
   const kind = isSlow ? 'a device that takes its time' : 'a device that answers at once'
   await t.test(`what is written to ${kind} is read back, in whole and in 8 KiB PDUs`, async (test) => {
-    const bench = await serve(test, { isSlow })
-    const initiator = await session(test, bench)
+    const served = await bench(test, { isSlow })
+    const initiator = await openSession(test, served)
     const data = pattern(65_536)
     const written = await initiator.run(0, [0x2a, 0, 0, 0, 0, 8, 0, 0, 128, 0], {
       ...WRITE,
@@ -89,8 +21,8 @@ for (const isSlow of [false, true]) {
       data,
     })
     test.equal(written.status, 0)
-    test.ok(bench.disk.bytes.subarray(4096, 4096 + 65_536).equals(data))
-    const small = await session(test, bench, ['MaxRecvDataSegmentLength=8192'], 2)
+    test.ok(served.disk.bytes.subarray(4096, 4096 + 65_536).equals(data))
+    const small = await openSession(test, served, { keys: ['MaxRecvDataSegmentLength=8192'], isid: 2 })
     const read = await small.run(0, [0x28, 0, 0, 0, 0, 8, 0, 0, 128, 0], { ...READ, edtl: 65_536 })
     test.ok(read.data.equals(data))
     test.equal(read.last?.header.readUInt32BE(36), 7, 'eighth DataSN')
@@ -105,12 +37,10 @@ for (const isSlow of [false, true]) {
 await t.test(
   'a write without immediate data is asked for by R2T, burst by burst (RFC 7143 §11.8)',
   async (test) => {
-    const bench = await serve(test)
-    const initiator = await session(test, bench, [
-      'InitialR2T=Yes',
-      'ImmediateData=No',
-      'MaxBurstLength=4096',
-    ])
+    const served = await bench(test)
+    const initiator = await openSession(test, served, {
+      keys: ['InitialR2T=Yes', 'ImmediateData=No', 'MaxBurstLength=4096'],
+    })
     const data = pattern(8192)
     const itt = initiator.command(0, [0x2a, 0, 0, 0, 0, 0, 0, 0, 16, 0], { ...WRITE, edtl: 8192 })
     for (const offset of [0, 4096]) {
@@ -133,13 +63,13 @@ await t.test(
     const response = await initiator.receive()
     test.equal(response?.opcode, 0x21)
     test.equal(response?.header.readUInt8(3), 0)
-    test.ok(bench.disk.bytes.subarray(0, 8192).equals(data))
+    test.ok(served.disk.bytes.subarray(0, 8192).equals(data))
   },
 )
 
 await t.test('bytes that come one by one are served like any others', async (test) => {
-  const bench = await serve(test)
-  const initiator = await session(test, bench)
+  const served = await bench(test)
+  const initiator = await openSession(test, served)
   const data = pattern(512)
   const bytes = commandPdu({
     lun: 0,
@@ -156,23 +86,23 @@ await t.test('bytes that come one by one are served like any others', async (tes
   }
   const response = await initiator.receive()
   test.equal(response?.opcode, 0x21)
-  test.ok(bench.disk.bytes.subarray(512, 1024).equals(data))
+  test.ok(served.disk.bytes.subarray(512, 1024).equals(data))
 })
 
 await t.test('a failed device call is told in sense data', async (test) => {
-  const bench = await serve(test)
-  const initiator = await session(test, bench)
+  const served = await bench(test)
+  const initiator = await openSession(test, served)
   const data = Buffer.alloc(512)
   const write = () => initiator.run(0, [0x2a, 0, 0, 0, 0, 1, 0, 0, 1, 0], { ...WRITE, edtl: 512, data })
   const read = () => initiator.run(0, [0x28, 0, 0, 0, 0, 1, 0, 0, 1, 0], { ...READ, edtl: 512 })
   for (const isSlow of [false, true]) {
-    bench.disk.isSlow = isSlow
-    bench.disk.failure = new BlockError('no-space', 'full')
+    served.disk.isSlow = isSlow
+    served.disk.failure = new BlockError('no-space', 'full')
     test.equal((await write()).sense, '7/27/7')
-    bench.disk.failure = new BlockError('medium', 'bad sector')
+    served.disk.failure = new BlockError('medium', 'bad sector')
     test.equal((await write()).sense, '3/c/0')
     test.equal((await read()).sense, '3/11/0')
-    bench.disk.failure = undefined
+    served.disk.failure = undefined
     test.equal((await read()).status, 0)
   }
   const refused = await initiator.run(1, [0x2a, 0, 0, 0, 0, 1, 0, 0, 1, 0], { ...WRITE, edtl: 512, data })
@@ -180,7 +110,7 @@ await t.test('a failed device call is told in sense data', async (test) => {
 })
 
 await t.test('a login that fails names the initiator, the target and the check', async (test) => {
-  const bench = await serve(test, { chap: { user: 'web-1', secret: 'correct horse' } })
+  const served = await bench(test, { chap: { user: 'web-1', secret: 'correct horse' } })
   const cases: [target: string, initiator: string, keys: string[], status: number, check: RegExp][] = [
     ['iqn.2026-01.example:none', HOST, [], 0x0203, /no target of that name/],
     [IQN, 'iqn.2026-01.example:stranger', [], 0x0202, /initiator name is not the one bound/],
@@ -188,12 +118,12 @@ await t.test('a login that fails names the initiator, the target and the check',
     [IQN, HOST, ['AuthMethod=None'], 0x0201, /does not offer AuthMethod CHAP/],
   ]
   for (const [target, name, keys, status, check] of cases) {
-    const initiator = new Initiator(bench.portal.port)
+    const initiator = new Initiator(served.portal.port)
     const text = [`InitiatorName=${name}`, `TargetName=${target}`, ...keys].join('\0')
     const reply = await initiator.login(`${text}\0`, keys.length > 0 ? 0x81 : 0x87)
     test.equal(reply?.header.readUInt16BE(36), status)
     await initiator.closed
-    const event = bench.events.at(-1)
+    const event = served.events.at(-1)
     test.match(event, { kind: 'iscsi.login-failed', iqn: target, message: check })
     test.ok(event?.message.includes(name))
   }
@@ -206,8 +136,8 @@ for (const [secret, status] of [
   await t.test(
     `CHAP with the ${status === 0 ? 'right' : 'wrong'} secret ends with status ${String(status)}`,
     async (test) => {
-      const bench = await serve(test, { chap: { user: 'web-1', secret: 'correct horse' } })
-      const initiator = new Initiator(bench.portal.port)
+      const served = await bench(test, { chap: { user: 'web-1', secret: 'correct horse' } })
+      const initiator = new Initiator(served.portal.port)
       test.teardown(() => {
         initiator.close()
       })
@@ -231,8 +161,8 @@ for (const [secret, status] of [
 }
 
 await t.test('discovery shows an initiator its own target only', async (test) => {
-  const bench = await serve(test)
-  const initiator = new Initiator(bench.portal.port)
+  const served = await bench(test)
+  const initiator = new Initiator(served.portal.port)
   test.teardown(() => {
     initiator.close()
   })
@@ -246,45 +176,45 @@ await t.test('discovery shows an initiator its own target only', async (test) =>
   header.writeUInt32BE(0xffffffff, 20)
   initiator.send(Buffer.concat([header, text]))
   const reply = await initiator.receive()
-  const address = `127.0.0.1:${String(bench.portal.port)},1`
+  const address = `127.0.0.1:${String(served.portal.port)},1`
   test.equal(reply?.data.toString(), `TargetName=${IQN}\0TargetAddress=${address}\0`)
 })
 
 await t.test('a login with the same ISID replaces the session at once (RFC 7143 §6.3.5)', async (test) => {
-  const bench = await serve(test)
-  const first = await session(test, bench)
-  await session(test, bench)
+  const served = await bench(test)
+  const first = await openSession(test, served)
+  await openSession(test, served)
   await first.closed
-  test.equal(bench.portal.sessions().length, 1)
-  test.equal(bench.disk.isClosed, false)
+  test.equal(served.portal.sessions().length, 1)
+  test.equal(served.disk.isClosed, false)
 })
 
 await t.test('the devices are flushed and closed when the last session has ended', async (test) => {
-  const bench = await serve(test)
-  await session(test, bench)
-  await bench.portal.drop(IQN)
-  test.equal(bench.portal.sessions().length, 0)
-  test.equal(bench.disk.isClosed, true)
-  test.ok(bench.disk.flushes > 0)
+  const served = await bench(test)
+  await openSession(test, served)
+  await served.portal.drop(IQN)
+  test.equal(served.portal.sessions().length, 0)
+  test.equal(served.disk.isClosed, true)
+  test.ok(served.disk.flushes > 0)
 })
 
 await t.test(
   'boot firmware and operating system are told apart, the seed read is told once',
   async (test) => {
-    const bench = await serve(test)
-    await session(test, bench, ['MaxRecvDataSegmentLength=8192'])
-    const kernel = await session(test, bench, ['InitiatorAlias=web', ...NO_R2T], 2)
+    const served = await bench(test)
+    await openSession(test, served, { keys: ['MaxRecvDataSegmentLength=8192'] })
+    const kernel = await openSession(test, served, { keys: ['InitiatorAlias=web', ...NO_R2T], isid: 2 })
     for (const lba of [1, 40, 41])
       await kernel.run(1, [0x28, 0, 0, 0, 0, lba, 0, 0, 1, 0], { ...READ, edtl: 512 })
-    const stages = bench.events.map((event) => event.stage)
+    const stages = served.events.map((event) => event.stage)
     test.same(stages, ['iscsi-login', 'kernel-login', 'seed-read'])
   },
 )
 
 await t.test('hostile bytes close their own connection and leave a good session served', async (test) => {
-  const bench = await serve(test)
+  const served = await bench(test)
   // An ISID that no mutated login below can have: the same one would replace this session, rightly.
-  const good = await session(test, bench, NO_R2T, 0x01020304)
+  const good = await openSession(test, served, { keys: NO_R2T, isid: 0x01020304 })
   const valid = [
     loginPdu(`InitiatorName=${HOST}\0TargetName=${IQN}\0`, { flags: 0x87, isid: 77 }),
     commandPdu({ lun: 0, cdb: [0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], itt: 1, cmdSn: 1, flags: 0xc1, edtl: 512 }),
@@ -299,7 +229,7 @@ await t.test('hostile bytes close their own connection and leave a good session 
   const hostile = fc.oneof(fc.uint8Array({ maxLength: 600 }), mutated)
   const count = Number(process.env['INGOT_HOSTILE'] ?? 300)
   for (const bytes of fc.sample(hostile, count)) {
-    const stranger = new Initiator(bench.portal.port)
+    const stranger = new Initiator(served.portal.port)
     stranger.socket.end(bytes)
     await stranger.closed
   }
