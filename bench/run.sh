@@ -1,11 +1,11 @@
 #!/bin/sh
-# Usage: npm run bench -- target     Measures this project against a peer; the last line is one JSON object.
+# Usage: npm run bench -- NAME [ROUNDS]     Measures this project against a peer; the last line is one JSON object.
 set -eu
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 name=${1:-target}
-for program in cc tgtd tgtadm; do
-  command -v "$program" >/dev/null || { echo "the bench needs $program (Debian: gcc, tgt)" >&2; exit 2; }
+for program in cc tgtd tgtadm qemu-img; do
+  command -v "$program" >/dev/null || { echo "the bench needs $program (Debian: gcc, tgt, qemu-utils)" >&2; exit 2; }
 done
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/ingot-bench
 mkdir -p "$cache"
@@ -14,6 +14,6 @@ if [ ! -x "$cache/iscsi-load" ] || [ bench/iscsi-load.c -nt "$cache/iscsi-load" 
   cc -O2 -o "$cache/iscsi-load" bench/iscsi-load.c
 fi
 case $name in
-  target) exec node dist/bench/target.js "$cache" "${2:-3}" ;;
-  *) echo "no bench called $name; there is: target" >&2; exit 2 ;;
+  target | storm | clone) exec node "dist/bench/$name.js" "$cache" ${2:+"$2"} ;;
+  *) echo "no bench called $name; there are: target storm clone" >&2; exit 2 ;;
 esac

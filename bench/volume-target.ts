@@ -1,32 +1,59 @@
-// Serves one clone as the data plane does, for bench/target.ts. Prints its port once it listens.
+// Serves clones as the data plane does, for the benches. Prints its port once it listens, and for each line that it
+// is sent how often chunks of the golden layer were read from its file.
 import pino from 'pino'
 import { systemClock } from '../src/clock.js'
 import type { TargetSpec } from '../src/rootdisk/export.js'
 import { IscsiPortal } from '../src/rootdisk/iscsi/portal.js'
+import { CACHE_CHUNK_BYTES, GoldenCache } from '../src/rootdisk/volume/golden-cache.js'
+import { IoThreads } from '../src/rootdisk/volume/io-threads.js'
+import type { LayerFiles } from '../src/rootdisk/volume/layer-files.js'
 import { openVolume } from '../src/rootdisk/volume/open-volume.js'
 import { hostBootId } from '../src/wiring/host-boot-id.js'
+import { IQN, type CloneServer } from './contenders.js'
 
-const [layersDir = '', runDir = '', size = '', iqn = '', initiatorIqn = '', ...layerIds] =
-  process.argv.slice(2)
-const chain = layerIds.map((layerId) => ({ layerId, sizeBytes: Number(size) }))
-const open = (): ReturnType<typeof openVolume> =>
-  openVolume({ layersDir, runDir, bootId: hostBootId(), chain, isReadOnly: false })
-const target: TargetSpec = {
-  iqn,
-  initiatorIqn,
-  chap: undefined,
-  luns: [{ lun: 1, naa: '3000000000000001', serial: 'bench-1', open }],
+const setup = JSON.parse(process.argv[2] ?? '') as CloneServer
+const { layersDir, runDir, sizeBytes } = setup
+const io = new IoThreads({ threads: 4, sharedBytes: 64 << 20 }, systemClock)
+await io.start((cause) => {
+  throw cause
+})
+const reads = new Map<number, number>()
+const files: LayerFiles = { ...io.files, read: countingRead }
+const cache = new GoldenCache(setup.cacheBytes)
+
+function countingRead(...[fd, into, position, done]: Parameters<LayerFiles['read']>): void {
+  // Only the cache reads whole chunks into memory that no thread shares.
+  const isChunk = !(into.buffer instanceof SharedArrayBuffer) && position % CACHE_CHUNK_BYTES === 0
+  if (isChunk) reads.set(position, (reads.get(position) ?? 0) + 1)
+  io.files.read(fd, into, position, done)
 }
+
+const targets = setup.clones.map((layerId, i): TargetSpec => {
+  const chain = [layerId, setup.golden].map((id) => ({ layerId: id, sizeBytes }))
+  const open = (): ReturnType<typeof openVolume> =>
+    openVolume({ layersDir, runDir, bootId: hostBootId(), chain, isReadOnly: false, cache, files })
+  const naa = `30000000${i.toString(16).padStart(8, '0')}`
+  const luns = [{ lun: 1, naa, serial: `bench-${i}`, open }]
+  return { iqn: `${IQN}${i}`, initiatorIqn: 'iqn.2026-01.load:0', chap: undefined, luns }
+})
+const byName = new Map(targets.map((target) => [target.iqn, target]))
 const portal = new IscsiPortal(
-  { host: '127.0.0.1', port: 0 },
+  { host: '127.0.0.1', port: 0, maxSessionsPerTarget: 1024 },
   {
-    targets: { find: (name) => (name === iqn ? target : undefined), list: () => [target] },
+    targets: { find: (name) => byName.get(name), list: () => targets },
     emit: () => undefined,
     clock: systemClock,
     log: pino({ level: 'warn' }, pino.destination(2)),
+    allocate: io.allocate,
   },
 )
 await portal.start((cause) => {
   throw cause
 })
-process.stdout.write(`${String(portal.port)}\n`)
+process.stdout.write(`${portal.port}\n`)
+process.stdin.on('data', () => {
+  const counts = [...reads.values()]
+  const total = counts.reduce((sum, count) => sum + count, 0)
+  const answer = { most: Math.max(0, ...counts), total, chunks: counts.length }
+  process.stdout.write(`${JSON.stringify(answer)}\n`)
+})
