@@ -2,7 +2,7 @@
 # `npm run test:full`: what CI runs, then the demo with every kind of firmware.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-INGOT_FULL=1 npm test
+npm test
 for firmware in '' --uefi --native-pxe; do
   # shellcheck disable=SC2086  # no word at all for the first
   node dist/test/rack/demo.js $firmware

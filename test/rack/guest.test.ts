@@ -23,7 +23,6 @@ write_files:
 `
 
 function reasonToSkip(): string | undefined {
-  if (process.env['INGOT_FULL'] !== '1') return 'minutes long: npm run test:full runs it'
   if (process.getuid?.() !== 0) return 'not root'
   if (spawnSync('qemu-system-x86_64', ['--version']).status !== 0) return 'no qemu-system-x86_64'
   if (spawnSync('ip', ['netns', 'list']).status !== 0) return 'no network namespaces'
