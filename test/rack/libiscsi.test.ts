@@ -39,10 +39,11 @@ async function serve(
   test: Test,
   initiatorIqn: string,
   chap?: { user: string; secret: string },
+  mutual?: { user: string; secret: string },
 ): Promise<[string, MemoryDisk]> {
   const disk = new MemoryDisk(32 << 20)
   const luns = [{ lun: 0, naa: '3000000000000001', serial: 'suite', open: () => Promise.resolve(disk) }]
-  const target = { iqn: IQN, initiatorIqn, chap, luns }
+  const target = { iqn: IQN, initiatorIqn, chap, luns, ...(mutual === undefined ? {} : { mutual }) }
   const portal = new IscsiPortal(
     { host: '127.0.0.1', port: 0 },
     {
@@ -56,7 +57,7 @@ async function serve(
     throw cause
   })
   test.teardown(() => portal.stop())
-  const credentials = chap === undefined ? '' : `${chap.user}%25${chap.secret}@`
+  const credentials = chap === undefined ? '' : `${chap.user}%${chap.secret}@`
   return [`iscsi://${credentials}127.0.0.1:${String(portal.port)}`, disk]
 }
 
@@ -101,6 +102,19 @@ await t.test(
     test.match(await output('iscsi-ls', [...name, `${url}/`]), new RegExp(`Target:${IQN}`))
     test.match(await output('iscsi-inq', [...name, `${url}/${IQN}/0`]), /Vendor:INGOT/)
     test.notMatch(await output('iscsi-ls', ['-i', 'iqn.2026-01.example:stranger', `${url}/`]), /Target:/)
+  },
+)
+
+await t.test(
+  `iscsi-inq and the target prove themselves to each other${hasSuite ? '' : ' (skipped: libiscsi-bin is not installed)'}`,
+  async (test) => {
+    if (!hasSuite) return
+    const name = 'iqn.2026-01.example:looker'
+    const mutual = { user: 'target', secret: 'battery-staple' }
+    const [url] = await serve(test, name, { user: 'suite', secret: 'correct-horse' }, mutual)
+    const asked = (secret: string): string => `${url}/${IQN}/0?target_user=target&target_password=${secret}`
+    test.match(await output('iscsi-inq', ['-i', name, asked(mutual.secret)]), /Vendor:INGOT/)
+    test.match(await output('iscsi-inq', ['-i', name, asked('another-secret')]), /failed/i)
   },
 )
 

@@ -6,26 +6,26 @@ export const CHAP_MD5 = '5'
 /** One challenge, good for one answer. */
 export class ChapChallenge {
   readonly identifier: number
-  readonly #challenge: Buffer
+  readonly bytes: Buffer
 
   /** @param random source of the identifier and the challenge; tests hand in their own */
   constructor(random: (size: number) => Buffer = randomBytes) {
     this.identifier = random(1)[0] ?? 0
-    this.#challenge = random(16)
+    this.bytes = random(16)
   }
 
   /** CHAP_I and CHAP_C. */
   get pairs(): [string, string][] {
     return [
       ['CHAP_I', String(this.identifier)],
-      ['CHAP_C', `0x${this.#challenge.toString('hex')}`],
+      ['CHAP_C', `0x${this.bytes.toString('hex')}`],
     ]
   }
 
   /** Whether `response` (CHAP_R) proves knowledge of `secret`; compares in constant time. */
   accepts(response: string, secret: string): boolean {
     const given = parseBinary(response)
-    const expected = chapResponse(this.identifier, secret, this.#challenge)
+    const expected = chapResponse(this.identifier, secret, this.bytes)
     return given?.length === expected.length && timingSafeEqual(given, expected)
   }
 }

@@ -65,6 +65,7 @@ export class Connection implements Peer, PduSink {
     this.#output = new Output(this.#socket, core.slabs, () => this.#onWritten())
     this.#phase = new LoginPhase({
       find: (iqn) => core.targets.find(iqn),
+      issued: core.challenges,
       send: (bytes) => this.#send(bytes),
       admit: (result) => this.#admit(result),
       refuse: (reason, status, exchange) => {

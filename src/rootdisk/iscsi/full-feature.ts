@@ -4,10 +4,11 @@ import type { Channel } from './channel.js'
 import { negotiate } from './parameters.js'
 import { BHS_BYTES, NO_TAG, readLun, REJECT_REASON, REQUEST, RESPONSE } from './pdu.js'
 import type { PduSink } from './receiver.js'
-import { sendNopIn, sendPlain, sendReject, sendText } from './responses.js'
+import { sendNopIn, sendPlain, sendReject } from './responses.js'
 import type { Session } from './session.js'
 import type { Task } from './task.js'
-import { decodeText, encodeText, MAX_TEXT_BYTES } from './text.js'
+import { MAX_TEXT_BYTES, type TextPairs } from './text.js'
+import { TextExchange } from './text-exchange.js'
 
 /** Task management functions (RFC 7143 §11.5.1) and answers (§11.6.1). */
 const FUNCTION = {
@@ -19,7 +20,6 @@ const FUNCTION = {
   REASSIGN: 8,
 }
 const ANSWER = { COMPLETE: 0, NO_TASK: 1, NO_LUN: 2, REASSIGN_NOT_SUPPORTED: 4, NOT_SUPPORTED: 5 }
-const CONTINUE = 0x40
 
 /** What a connection in full feature phase needs from around it. */
 export interface FullFeatureDeps {
@@ -40,12 +40,12 @@ export interface FullFeatureDeps {
 /** Full feature phase of one connection: everything but the SCSI commands themselves (RFC 7143 §11). */
 export class FullFeature implements PduSink {
   readonly #deps: FullFeatureDeps
+  readonly #text: TextExchange
   #segment: Buffer = Buffer.alloc(0)
-  #text: Buffer = Buffer.alloc(0)
-  #answer: Buffer = Buffer.alloc(0)
 
   constructor(deps: FullFeatureDeps) {
     this.#deps = deps
+    this.#text = new TextExchange(deps.channel, (pairs) => pairs.flatMap((pair) => this.#answerTo(pair)))
   }
 
   get isHeld(): boolean {
@@ -107,7 +107,7 @@ export class FullFeature implements PduSink {
         this.#onNop(bytes, at, itt)
         return
       case REQUEST.TEXT:
-        this.#onText(bytes, at, itt)
+        this.#text.onRequest(bytes, at, this.#segment)
         return
       case REQUEST.TASK_MANAGEMENT:
         this.#onTaskManagement(bytes, at, itt)
@@ -128,38 +128,12 @@ export class FullFeature implements PduSink {
     sendNopIn(channel, itt, Buffer.from(bytes.subarray(at + 8, at + 16)), data)
   }
 
-  #onText(bytes: Buffer, at: number, itt: number): void {
-    const isContinued = ((bytes[at + 1] ?? 0) & CONTINUE) !== 0
-    if (this.#text.length + this.#segment.length > MAX_TEXT_BYTES) {
-      throw new MalformedPacket('iSCSI text', 0, 'text is too long')
-    }
-    this.#text = Buffer.concat([this.#text, this.#segment])
-    if (isContinued) {
-      sendText(this.#deps.channel, itt, 1, this.#answer)
-      return
-    }
-    const text = this.#text
-    this.#text = Buffer.alloc(0)
-    if (text.length > 0 || bytes.readUInt32BE(at + 20) === NO_TAG) this.#answer = this.#answerText(text)
-    this.#sendAnswer(itt)
-  }
-
-  #answerText(text: Buffer): Buffer {
-    const answers: [string, string][] = []
-    for (const [key, value] of decodeText(text)) {
-      if (key === 'SendTargets') answers.push(...this.#deps.sendTargets(value))
-      else if (key === 'MaxRecvDataSegmentLength') negotiate(key, value, this.#deps.channel.parameters)
-      else answers.push([key, 'Reject']) // nothing else may change after login (RFC 7143 §13)
-    }
-    return encodeText(answers)
-  }
-
-  /** As much as the initiator takes in one PDU; it asks for the rest with our tag. */
-  #sendAnswer(itt: number): void {
-    const { channel } = this.#deps
-    const part = this.#answer.subarray(0, channel.parameters.peerMaxRecvDataSegmentLength)
-    this.#answer = this.#answer.subarray(part.length)
-    sendText(channel, itt, this.#answer.length > 0 ? 1 : NO_TAG, part)
+  /** Nothing but what we may receive can change after the login (RFC 7143 §13). */
+  #answerTo([key, value]: readonly [string, string]): TextPairs {
+    if (key === 'SendTargets') return this.#deps.sendTargets(value)
+    if (key !== 'MaxRecvDataSegmentLength') return [[key, 'Reject']]
+    negotiate(key, value, this.#deps.channel.parameters)
+    return []
   }
 
   #onTaskManagement(bytes: Buffer, at: number, itt: number): void {

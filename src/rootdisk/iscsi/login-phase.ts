@@ -1,5 +1,7 @@
 import { MalformedPacket } from '../../wire/malformed-packet.js'
-import { LoginExchange, LoginRefused, LOGIN_STATUS, type LoginStep, type TargetLookup } from './login.js'
+import type { IssuedChallenges } from './chap-login.js'
+import { LoginExchange, type LoginStep, type TargetLookup } from './login.js'
+import { LOGIN_STATUS, LoginRefused } from './login-refused.js'
 import { decodeLoginRequest, encodeLoginResponse, type LoginRequest } from './login-pdu.js'
 import { nextSerial, REQUEST } from './pdu.js'
 import type { PduSink } from './receiver.js'
@@ -17,6 +19,7 @@ export interface LoginResult {
 /** What the login phase needs from its connection. */
 export interface LoginPhaseDeps {
   readonly find: TargetLookup
+  readonly issued: IssuedChallenges
   send(bytes: Uint8Array): void
   /** Makes the session; gives its TSIH. Rejects with LoginRefused when there is no room. */
   admit(result: LoginResult): Promise<number>
@@ -34,7 +37,7 @@ export class LoginPhase implements PduSink {
 
   constructor(deps: LoginPhaseDeps) {
     this.#deps = deps
-    this.#exchange = new LoginExchange(deps.find)
+    this.#exchange = new LoginExchange(deps.find, deps.issued)
   }
 
   placeFor(bytes: Buffer, at: number, length: number): Uint8Array {
@@ -71,22 +74,22 @@ export class LoginPhase implements PduSink {
   }
 
   #respond(request: LoginRequest, step: LoginStep, tsih: number): void {
-    const { isTransit, text } = step
-    this.#send(request, { isTransit, text, tsih, status: LOGIN_STATUS.SUCCESS })
+    const { isTransit, isContinued, text } = step
+    this.#send(request, { isTransit, isContinued, text, tsih, status: LOGIN_STATUS.SUCCESS })
   }
 
   #refuse(request: LoginRequest, err: unknown): void {
     if (err instanceof MalformedPacket) throw err
     const isRefusal = err instanceof LoginRefused
     const status = isRefusal ? err.status : LOGIN_STATUS.OUT_OF_RESOURCES
-    this.#send(request, { isTransit: false, text: new Uint8Array(0), tsih: 0, status })
+    this.#send(request, { isTransit: false, isContinued: false, text: new Uint8Array(0), tsih: 0, status })
     const reason = err instanceof Error ? err.message : String(err)
     this.#deps.refuse(reason, status, this.#exchange)
   }
 
   #send(
     request: LoginRequest,
-    reply: { isTransit: boolean; text: Uint8Array; tsih: number; status: number },
+    reply: { isTransit: boolean; isContinued: boolean; text: Uint8Array; tsih: number; status: number },
   ): void {
     const { stage, nextStage, isid, itt, cmdSn } = request
     const statSn = this.#statSn ?? 0
@@ -94,7 +97,6 @@ export class LoginPhase implements PduSink {
     this.#deps.send(
       encodeLoginResponse({
         ...reply,
-        isContinued: false,
         stage,
         nextStage,
         isid,

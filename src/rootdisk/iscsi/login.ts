@@ -1,38 +1,19 @@
 import { parseIscsiName } from '../../wire/iqn.js'
 import type { TargetSpec } from '../export.js'
-import { CHAP_MD5, ChapChallenge } from './chap.js'
+import { ChapLogin, type IssuedChallenges } from './chap-login.js'
+import { LOGIN_STATUS, LoginRefused } from './login-refused.js'
 import { LOGIN_STAGE, type LoginRequest } from './login-pdu.js'
 import { defaultParameters, negotiate, OUR_MAX_RECV, type Parameters } from './parameters.js'
 import { decodeText, encodeText, MAX_TEXT_BYTES, type TextPairs } from './text.js'
 
-/** Login status, class and detail (RFC 7143 §11.13.5). */
-export const LOGIN_STATUS = {
-  SUCCESS: 0x0000,
-  INITIATOR_ERROR: 0x0200,
-  AUTHENTICATION_FAILED: 0x0201,
-  NOT_AUTHORIZED: 0x0202,
-  NOT_FOUND: 0x0203,
-  UNSUPPORTED_VERSION: 0x0205,
-  MISSING_PARAMETER: 0x0207,
-  SESSION_TYPE_NOT_SUPPORTED: 0x0209,
-  NO_SUCH_SESSION: 0x020a,
-  OUT_OF_RESOURCES: 0x0302,
-} as const
-
-/** A login that cannot go on: the status for the initiator and the check that failed, for the operator. */
-export class LoginRefused extends Error {
-  override readonly name = 'LoginRefused'
-  readonly status: number
-
-  constructor(status: number, check: string) {
-    super(check)
-    this.status = status
-  }
-}
+/** What every initiator takes in one PDU until its login is done (RFC 7143 §13.12). */
+const MAX_RESPONSE_TEXT_BYTES = 8192
 
 /** Our part of a step; `isDone` when the next thing is full feature phase. */
 export interface LoginStep {
   readonly isTransit: boolean
+  /** The text goes on in the next response. */
+  readonly isContinued: boolean
   readonly text: Uint8Array
   readonly isDone: boolean
 }
@@ -55,17 +36,19 @@ export class LoginExchange {
   hasAlias = false
   isDiscovery = false
   readonly #find: TargetLookup
+  readonly #issued: IssuedChallenges
   readonly #seen = new Set<string>()
   #text: Buffer = Buffer.alloc(0)
+  #unsent: Buffer = Buffer.alloc(0)
   #isNamed = false
-  #isAuthenticated = false
-  #isChapChosen = false
-  #challenge: ChapChallenge | undefined
+  /** Undefined until the initiator has chosen CHAP. */
+  #chap: ChapLogin | undefined
   #hasDeclared = false
   #stage: number = LOGIN_STAGE.SECURITY
 
-  constructor(find: TargetLookup) {
+  constructor(find: TargetLookup, issued: IssuedChallenges) {
     this.#find = find
+    this.#issued = issued
   }
 
   /**
@@ -73,13 +56,30 @@ export class LoginExchange {
    * @throws LoginRefused when the login fails; MalformedPacket for text that is none
    */
   step(request: LoginRequest, segment: Uint8Array): LoginStep {
+    if (this.#unsent.length === 0) this.#take(request, segment)
+    else if (segment.length > 0) {
+      throw new LoginRefused(LOGIN_STATUS.INITIATOR_ERROR, 'text before ours has ended')
+    }
+    const text = this.#unsent.subarray(0, MAX_RESPONSE_TEXT_BYTES)
+    this.#unsent = this.#unsent.subarray(text.length)
+    const isContinued = this.#unsent.length > 0
+    const isTransit = request.isTransit && !isContinued && this.#mayLeave(request.nextStage)
+    if (isTransit) this.#stage = request.nextStage
+    return { isTransit, isContinued, text, isDone: this.#stage === LOGIN_STAGE.FULL_FEATURE }
+  }
+
+  #take(request: LoginRequest, segment: Uint8Array): void {
     if (this.#text.length + segment.length > MAX_TEXT_BYTES) {
       throw new LoginRefused(LOGIN_STATUS.INITIATOR_ERROR, 'login text is too long')
     }
     this.#text = Buffer.concat([this.#text, segment])
-    if (request.isContinued) return { isTransit: false, text: new Uint8Array(0), isDone: false }
+    if (request.isContinued) return
     const pairs = decodeText(this.#text)
     this.#text = Buffer.alloc(0)
+    this.#unsent = encodeText(this.#answer(request, pairs))
+  }
+
+  #answer(request: LoginRequest, pairs: TextPairs): [string, string][] {
     const isFirst = !this.#isNamed
     if (isFirst) this.#identify(request, pairs)
     if (request.stage < this.#stage)
@@ -89,9 +89,7 @@ export class LoginExchange {
     if (isFirst && this.target !== undefined) answers.push(['TargetPortalGroupTag', '1'])
     if (request.stage === LOGIN_STAGE.SECURITY) this.#security(pairs, answers)
     else this.#operational(pairs, answers)
-    const isTransit = request.isTransit && this.#mayLeave(request.nextStage)
-    if (isTransit) this.#stage = request.nextStage
-    return { isTransit, text: encodeText(answers), isDone: this.#stage === LOGIN_STAGE.FULL_FEATURE }
+    return answers
   }
 
   #identify(request: LoginRequest, pairs: TextPairs): void {
@@ -137,8 +135,11 @@ export class LoginExchange {
     const keys = new Map(pairs)
     const methods = keys.get('AuthMethod')?.split(',')
     if (methods !== undefined) answers.push(['AuthMethod', this.#chooseMethod(methods)])
-    if (keys.has('CHAP_A')) this.#sendChallenge(keys.get('CHAP_A') ?? '', answers)
-    if (keys.has('CHAP_R')) this.#checkResponse(keys)
+    const hasChap = pairs.some(([key]) => key.startsWith('CHAP_'))
+    if (hasChap && this.#chap === undefined) {
+      throw new LoginRefused(LOGIN_STATUS.AUTHENTICATION_FAILED, 'CHAP without AuthMethod')
+    }
+    this.#chap?.step(keys, answers)
     for (const [key, value] of pairs) this.#aside(key, value, answers)
   }
 
@@ -157,36 +158,8 @@ export class LoginExchange {
         `the initiator does not offer AuthMethod ${wanted}`,
       )
     }
-    this.#isChapChosen = wanted === 'CHAP'
+    if (this.target?.chap !== undefined) this.#chap ??= new ChapLogin(this.target, this.#issued)
     return wanted
-  }
-
-  #sendChallenge(algorithms: string, answers: [string, string][]): void {
-    if (!this.#isChapChosen || !algorithms.split(',').includes(CHAP_MD5)) {
-      throw new LoginRefused(LOGIN_STATUS.AUTHENTICATION_FAILED, 'no common CHAP algorithm')
-    }
-    this.#challenge = new ChapChallenge()
-    answers.push(['CHAP_A', CHAP_MD5], ...this.#challenge.pairs)
-  }
-
-  #checkResponse(keys: ReadonlyMap<string, string>): void {
-    const chap = this.target?.chap
-    const challenge = this.#challenge
-    this.#challenge = undefined // good for one answer
-    if (chap === undefined || challenge === undefined) {
-      throw new LoginRefused(LOGIN_STATUS.AUTHENTICATION_FAILED, 'CHAP answer without a challenge')
-    }
-    const isNameRight = keys.get('CHAP_N') === chap.user
-    const isProven = challenge.accepts(keys.get('CHAP_R') ?? '', chap.secret)
-    if (!isNameRight) throw new LoginRefused(LOGIN_STATUS.AUTHENTICATION_FAILED, 'CHAP user name')
-    if (!isProven) throw new LoginRefused(LOGIN_STATUS.AUTHENTICATION_FAILED, 'CHAP secret')
-    if (keys.has('CHAP_C')) {
-      throw new LoginRefused(
-        LOGIN_STATUS.AUTHENTICATION_FAILED,
-        'mutual CHAP is asked for and not configured',
-      )
-    }
-    this.#isAuthenticated = true
   }
 
   #operational(pairs: TextPairs, answers: [string, string][]): void {
@@ -204,14 +177,13 @@ export class LoginExchange {
   }
 
   #requireAuthentication(): void {
-    if (this.target?.chap === undefined || this.#isAuthenticated) return
+    if (this.target?.chap === undefined || this.#chap?.isDone === true) return
     throw new LoginRefused(LOGIN_STATUS.AUTHENTICATION_FAILED, 'CHAP was not done')
   }
 
   #mayLeave(nextStage: number): boolean {
-    const isWaiting = this.target?.chap !== undefined && !this.#isAuthenticated
-    if (isWaiting && !this.#isChapChosen) this.#requireAuthentication()
-    if (isWaiting) return false
+    if (this.#chap?.isDone === false) return false // its proof is still to come
+    this.#requireAuthentication()
     const { parameters } = this
     parameters.firstBurstLength = Math.min(parameters.firstBurstLength, parameters.maxBurstLength)
     return nextStage > this.#stage

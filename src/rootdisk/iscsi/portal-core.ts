@@ -4,7 +4,8 @@ import type { EmitEvent, Stage } from '../../events.js'
 import type { TargetSpec } from '../export.js'
 import { ActiveTarget, type Member } from './active-target.js'
 import { BufferPool } from './buffer-pool.js'
-import { LoginRefused, LOGIN_STATUS } from './login.js'
+import { IssuedChallenges } from './chap-login.js'
+import { LOGIN_STATUS, LoginRefused } from './login-refused.js'
 import { SlabPool } from './output.js'
 import type { Session } from './session.js'
 
@@ -58,6 +59,7 @@ export class PortalCore {
   readonly receiveBuffer = Buffer.allocUnsafeSlow(262_144)
   readonly slabs: SlabPool
   readonly buffers: BufferPool
+  readonly challenges = new IssuedChallenges()
   readonly connections = new Set<Peer>()
   readonly #deps: IscsiPortalDeps
   readonly #maxSessionsPerTarget: number

@@ -105,10 +105,14 @@ export function sendPlain(channel: Channel, opcode: number, itt: number, code: n
   channel.end(at)
 }
 
-/** Text Response that ends its exchange (RFC 7143 §11.11). */
-export function sendText(channel: Channel, itt: number, ttt: number, text: Uint8Array): void {
-  const isLast = ttt === NO_TAG
-  const at = channel.begin(RESPONSE.TEXT, isLast ? FINAL : 0x40, itt, text.length)
+/** Text Response (RFC 7143 §11.11). */
+export function sendText(
+  channel: Channel,
+  itt: number,
+  { flags, ttt }: { flags: number; ttt: number },
+  text: Uint8Array,
+): void {
+  const at = channel.begin(RESPONSE.TEXT, flags, itt, text.length)
   channel.output.bytes.writeUInt32BE(ttt, at + 20)
   channel.stampStatSn(channel.output.bytes, at)
   channel.end(at, text)

@@ -3,7 +3,9 @@ import fc from 'fast-check'
 import t from 'tap'
 import type { TargetSpec } from '../../../src/rootdisk/export.js'
 import { chapResponse, parseBinary } from '../../../src/rootdisk/iscsi/chap.js'
-import { LOGIN_STATUS, LoginExchange, LoginRefused } from '../../../src/rootdisk/iscsi/login.js'
+import { IssuedChallenges } from '../../../src/rootdisk/iscsi/chap-login.js'
+import { LoginExchange } from '../../../src/rootdisk/iscsi/login.js'
+import { LOGIN_STATUS, LoginRefused } from '../../../src/rootdisk/iscsi/login-refused.js'
 import { decodeLoginRequest, type LoginRequest } from '../../../src/rootdisk/iscsi/login-pdu.js'
 import { MalformedPacket } from '../../../src/wire/malformed-packet.js'
 
@@ -16,7 +18,7 @@ const OPERATIONAL_TO_FULL = 0x87
 
 function exchange(chap?: TargetSpec['chap']): LoginExchange {
   const target: TargetSpec = { iqn: IQN, initiatorIqn: HOST, chap, luns: [] }
-  return new LoginExchange((iqn) => (iqn === IQN ? target : undefined))
+  return new LoginExchange((iqn) => (iqn === IQN ? target : undefined), new IssuedChallenges())
 }
 
 function request(flags: number, more: Partial<LoginRequest> = {}): LoginRequest {
@@ -96,6 +98,25 @@ await t.test('text over several requests is one text (RFC 7143 §6.2)', (test) =
   test.equal(login.parameters.firstBurstLength, 4096, 'never more than MaxBurstLength')
   test.end()
 })
+
+await t.test(
+  'an answer longer than 8192 bytes is told in parts, and the stage is left with the last',
+  (test) => {
+    const login = exchange()
+    const keys = Array.from({ length: 700 }, (_, i) => `X-key-${String(i)}=1\0`).join('')
+    let step = login.step(request(OPERATIONAL_TO_FULL), Buffer.from(NAMES + keys))
+    const parts = [step.text]
+    while (step.isContinued) {
+      test.same([step.text.length, step.isTransit, step.isDone], [8192, false, false])
+      step = login.step(request(OPERATIONAL_TO_FULL), Buffer.alloc(0))
+      parts.push(step.text)
+    }
+    test.same([step.isTransit, step.isDone], [true, true])
+    const text = Buffer.concat(parts).toString()
+    test.equal(text.split('=NotUnderstood\0').length - 1, 700)
+    test.end()
+  },
+)
 
 await t.test('text without end is refused', (test) => {
   const login = exchange()
