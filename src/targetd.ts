@@ -14,10 +14,11 @@ import { IscsiPortal } from './rootdisk/iscsi/portal.js'
 import { targetControlRoutes } from './rootdisk/target/control-routes.js'
 import { EventBuffer } from './rootdisk/target/event-buffer.js'
 import { Exports } from './rootdisk/target/exports.js'
+import { OpenVolumes } from './rootdisk/target/open-volumes.js'
 import { GoldenCache } from './rootdisk/volume/golden-cache.js'
 import { IoThreads } from './rootdisk/volume/io-threads.js'
 import type { LayerFiles } from './rootdisk/volume/layer-files.js'
-import { openVolume } from './rootdisk/volume/open-volume.js'
+import { LayerStore } from './rootdisk/volume/layer-store.js'
 import { hostBootId } from './wiring/host-boot-id.js'
 import { seedInputOf } from './wiring/seed-input.js'
 import type { Service } from './service.js'
@@ -33,16 +34,27 @@ await runDaemon('ingot-targetd', (context) => {
   const lock = lockState(join(dirs.stateDir, 'targetd.lock'), 'ingot-targetd')
   const registry = openRegistry(dirs.registryFile, { readOnly: true })
   const io = new IoThreads({ threads: config.target.ioThreads, sharedBytes: IO_MEMORY_BYTES }, systemClock)
-  const exports = exportsOf(registry, config, io.files)
+  const events = new EventBuffer(systemClock)
+  const volumes = openVolumes(registry, config, { files: io.files, events })
+  const exports = exportsOf(registry, config, volumes)
   const release = atEnd('registry', () => {
     registry.close()
     lock.release()
   })
-  return [release, io, ...services(context, exports, io)]
+  return [release, io, ...services(context, { exports, volumes, events, io })]
 })
 
-function services({ config, log, sockets }: EntryContext, exports: Exports, io: IoThreads): Service[] {
-  const events = new EventBuffer(systemClock)
+interface Parts {
+  readonly exports: Exports
+  readonly volumes: OpenVolumes
+  readonly events: EventBuffer
+  readonly io: IoThreads
+}
+
+function services(
+  { config, log, sockets }: EntryContext,
+  { exports, volumes, events, io }: Parts,
+): Service[] {
   const portal = new IscsiPortal(
     { host: config.target.address, port: config.target.port, ...firstSocket(sockets, 'iscsi') },
     {
@@ -56,7 +68,7 @@ function services({ config, log, sockets }: EntryContext, exports: Exports, io: 
   const reload = async (): Promise<unknown> => {
     const result = exports.reload()
     await Promise.all(result.removed.map((iqn) => portal.drop(iqn)))
-    return result
+    return { ...result, volumes: await volumes.follow() }
   }
   exports.reload()
   const control = new HttpListener({
@@ -67,16 +79,36 @@ function services({ config, log, sockets }: EntryContext, exports: Exports, io: 
   return [atEnd('events', () => events.close()), portal, control]
 }
 
-function exportsOf(registry: Registry, config: Config, files: LayerFiles): Exports {
+function openVolumes(
+  registry: Registry,
+  config: Config,
+  { files, events }: { files: LayerFiles; events: EventBuffer },
+): OpenVolumes {
   const { layersDir, runDir } = stateDirs(config.stateDir, config.runDir)
-  const bootId = hostBootId()
-  const cache = new GoldenCache(config.target.cacheSizeBytes)
+  const store = new LayerStore({
+    layersDir,
+    runDir,
+    bootId: hostBootId(),
+    isReadOnly: false,
+    files,
+    cache: new GoldenCache(config.target.cacheSizeBytes),
+    onNoPunch: (cause) => events.push({ kind: 'volume.no-punch', message: noPunchMessage(cause) }),
+  })
+  return new OpenVolumes(store, (volumeId) => {
+    const volume = registry.volumes.get(volumeId)
+    const layers = volume === undefined ? [] : registry.layers.chain(volume.layerId)
+    return layers.map(({ id, sizeBytes }) => ({ layerId: id, sizeBytes }))
+  })
+}
+
+function noPunchMessage(cause: unknown): string {
+  return `space of unmapped clusters is not given back: ${cause instanceof Error ? cause.message : String(cause)}`
+}
+
+function exportsOf(registry: Registry, config: Config, volumes: OpenVolumes): Exports {
   return new Exports({
     registry,
-    openVolume: (layers) => {
-      const chain = layers.map((layer) => ({ layerId: layer.id, sizeBytes: layer.sizeBytes }))
-      return openVolume({ layersDir, runDir, bootId, chain, isReadOnly: false, cache, files })
-    },
+    openVolume: (volumeId) => volumes.acquire(volumeId),
     renderSeed: (server) => {
       const machine = registry.machines.get(server.machineId)
       if (machine === undefined) throw new Error(`server ${server.name} has no machine`)

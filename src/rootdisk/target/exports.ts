@@ -1,4 +1,4 @@
-import type { LayerRecord, ServerRecord, VolumeRecord } from '../../registry/records.js'
+import type { ServerRecord, VolumeRecord } from '../../registry/records.js'
 import type { Registry } from '../../registry/registry.js'
 import type { BlockDevice } from '../block-device.js'
 import type { TargetSpec } from '../export.js'
@@ -11,8 +11,8 @@ const SEED_LUN = 1
 /** How the exports are opened; `renderSeed` comes from the entry file, since the phases are strangers. */
 export interface ExportSources {
   readonly registry: Registry
-  /** @param chain top layer first */
-  readonly openVolume: (chain: readonly LayerRecord[]) => Promise<BlockDevice>
+  /** Shared by all who serve the volume; closing it lets it go. */
+  readonly openVolume: (volumeId: string) => Promise<BlockDevice>
   /** The whole seed disk of a server as it should be now. */
   readonly renderSeed: (server: ServerRecord) => Uint8Array
   /** 16 hex digits for the seed disk's NAA identifier. */
@@ -75,7 +75,7 @@ export class Exports {
           lun: SYSTEM_LUN,
           naa: volume.naa,
           serial: volume.id,
-          open: () => openVolume(registry.layers.chain(volume.layerId)),
+          open: () => openVolume(volume.id),
         },
         { lun: SEED_LUN, naa: seedNaa(server), serial: `seed-${server.id}`, open: openSeed },
       ],

@@ -1,6 +1,9 @@
 /** Bytes in a cluster, the unit of copy-on-write. */
 export const CLUSTER_BYTES = 4096
 
+/** Bytes of the largest disk: 64 TiB. */
+export const MAX_SIZE_BYTES = 2 ** 46
+
 /** Bytes in a map page, the unit in which a map is kept in memory and written to disk. */
 export const MAP_PAGE_BYTES = 4096
 

@@ -15,6 +15,11 @@ export class FlushSequence {
     this.#run = run
   }
 
+  /** Whether every change noted so far was covered by a flush that succeeded. */
+  get isFlushed(): boolean {
+    return this.#flushed === this.#changes
+  }
+
   /** To be called before a change is acknowledged. */
   noteChange(): void {
     this.#changes++
@@ -22,7 +27,7 @@ export class FlushSequence {
 
   /** Done when every change noted before the call was covered by a flush that succeeded. */
   flush(): undefined | Promise<void> {
-    if (this.#flushed === this.#changes) return undefined
+    if (this.isFlushed) return undefined
     if (this.#next !== undefined) return this.#next // it has not begun, so it will cover this too
     const running = this.#running
     if (running === undefined) return this.#start()

@@ -1,34 +1,38 @@
 import { blockFailure } from './block-failure.js'
 import { settled, type LayerFiles } from './layer-files.js'
-import type { LiveMap } from './live-map.js'
+import { HEADER_PAGE, type LiveMap } from './live-map.js'
 import { mapPageAt } from './map-file.js'
 
-/** What a writable volume has beside its chain: the live map of the top layer, and its map on disk. */
-export interface WritablePart {
+/** The files of a layer whose map on disk may be behind its live map. */
+export interface FlushedParts {
   readonly live: LiveMap
+  readonly dataFd: number
   readonly diskMapFd: number
-  /** Called when the volume is closed and all is on disk. */
-  forgetLiveMap(): Promise<void>
 }
 
 /**
  * Makes everything acknowledged before the call survive power loss. The order is the proof: copies of the map
  * pages as they are before the data sync (all their bits name bytes already in the kernel), the data sync, the
  * pages to disk, the map sync. A map that could not be written is written again by the next flush.
+ * A header that names a new size is written only once both files are durably that long.
  * When a data sync fails Linux may drop the bytes and report success next time, so no later flush of this
- * volume succeeds until the host has booted again.
+ * layer succeeds until the host has booted again.
  * @throws BlockError
  */
-export async function flushToDisk(files: LayerFiles, dataFd: number, part: WritablePart): Promise<void> {
-  const pages = part.live.takeDirty()
+export async function flushToDisk(
+  files: LayerFiles,
+  { live, dataFd, diskMapFd }: FlushedParts,
+): Promise<void> {
+  const pages = live.takeDirty()
   try {
-    await syncData(files, dataFd, part.live)
+    await syncData(files, dataFd, live)
+    if (pages.has(HEADER_PAGE)) await settled((done) => files.sync(diskMapFd, done))
     for (const [pageNo, page] of pages) {
-      await settled((done) => files.write(part.diskMapFd, page, mapPageAt(pageNo), done))
+      await settled((done) => files.write(diskMapFd, page, mapPageAt(pageNo), done))
     }
-    if (pages.size > 0) await settled((done) => files.sync(part.diskMapFd, done))
+    if (pages.size > 0) await settled((done) => files.sync(diskMapFd, done))
   } catch (err) {
-    part.live.putBack(pages.keys())
+    live.putBack(pages.keys())
     throw blockFailure('flush', err)
   }
 }

@@ -13,6 +13,8 @@ interface Chunk {
   loading: Promise<void> | undefined
   /** Read since the clock hand last passed. */
   isUsed: boolean
+  /** What the file holds has changed since this was read, or while it was. */
+  isStale: boolean
 }
 
 /**
@@ -63,20 +65,37 @@ export class GoldenCache {
     return waiting.length === 1 ? waiting[0] : allDone(waiting)
   }
 
+  /**
+   * Forgets what the file of a layer held in bytes `from` to `to`, for clusters that become the layer's.
+   * Reads that wait for such a chunk asked for other clusters of it: they get theirs.
+   */
+  invalidate(layerId: string, from: number, to: number): void {
+    const chunks = this.#layers.get(layerId)
+    if (chunks === undefined) return
+    for (let index = Math.floor(from / CACHE_CHUNK_BYTES); index * CACHE_CHUNK_BYTES < to; index++) {
+      const chunk = chunks.get(index)
+      if (chunk === undefined) continue
+      chunk.isStale = true
+      chunks.delete(index)
+      this.#clock.delete(chunk)
+    }
+  }
+
   #load(files: LayerFiles, layer: OpenLayer, owner: Map<number, Chunk>, index: number): Chunk {
     const at = index * CACHE_CHUNK_BYTES
     const bytes = Buffer.allocUnsafeSlow(Math.min(CACHE_CHUNK_BYTES, layer.clusterCount * CLUSTER_BYTES - at))
-    const chunk: Chunk = { index, owner, bytes: undefined, loading: undefined, isUsed: true }
+    const chunk: Chunk = { index, owner, bytes: undefined, loading: undefined, isUsed: true, isStale: false }
     owner.set(index, chunk)
     chunk.loading = settled((done) => files.read(layer.dataFd, bytes, at, done)).then(
       () => {
         chunk.bytes = bytes
         chunk.loading = undefined
+        if (chunk.isStale) return // for those who asked before; it is not kept
         this.#clock.add(chunk)
         this.#evict()
       },
       (err: unknown) => {
-        owner.delete(index) // the next read tries again
+        if (!chunk.isStale) owner.delete(index) // the next read tries again
         throw err
       },
     )

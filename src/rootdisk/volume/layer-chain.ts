@@ -6,10 +6,10 @@ import type { OpenLayer } from './layer.js'
 export const NOBODY = -1
 
 /** Who has a cluster: layers from the top (0) to the bottom. */
-export class LayerChain {
-  readonly layers: readonly OpenLayer[]
+export class LayerChain<Layer extends OpenLayer = OpenLayer> {
+  readonly layers: readonly Layer[]
 
-  constructor(layers: readonly OpenLayer[]) {
+  constructor(layers: readonly Layer[]) {
     this.layers = layers
   }
 

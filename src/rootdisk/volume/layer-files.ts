@@ -1,5 +1,6 @@
 import * as fs from 'node:fs'
 import { open, unlink } from 'node:fs/promises'
+import { runCommand } from '../../command.js'
 
 /** Told when an I/O ended: null, or why it failed. */
 export type IoDone = (err: Error | null) => void
@@ -23,9 +24,13 @@ export interface LayerFiles {
   close(fd: number): Promise<void>
   /** Removes the file if it is there. */
   remove(path: string): Promise<void>
+  /** Gives the space of a range back; it reads as zeros. @throws CommandFailed where the file system cannot */
+  punchHole(path: string, position: number, length: number): Promise<void>
   /** Makes the names in a directory survive power loss. */
   syncDirectory(path: string): Promise<void>
 }
+
+const PUNCH_LIMIT_MS = 60_000
 
 const FLAGS = { read: 'r', write: 'r+', create: 'wx+', replace: 'w+' } as const
 
@@ -44,6 +49,11 @@ export const nodeLayerFiles: LayerFiles = {
   truncate: (fd, sizeBytes) => settled((done) => fs.ftruncate(fd, sizeBytes, done)),
   close: (fd) => settled((done) => fs.close(fd, done)),
   remove: (path) => unlink(path).catch(ignoreMissing),
+  async punchHole(path, position, length) {
+    // Node has no fallocate(2); util-linux has, on every Debian
+    const range = ['--offset', `${position}`, '--length', `${length}`]
+    await runCommand('fallocate', ['--punch-hole', ...range, path], { timeoutMs: PUNCH_LIMIT_MS })
+  },
   async syncDirectory(path) {
     const handle = await open(path, 'r')
     await handle.sync().finally(() => handle.close())

@@ -92,19 +92,21 @@ export async function deleteLayer(
   await files.remove(liveMapPath(dirs.runDir, layerId))
 }
 
-/** The map that a layer has on disk. */
-export async function readDiskMap(
-  layersDir: string,
-  layer: LayerSpec,
-  files: LayerFiles,
-): Promise<ClusterMap> {
+/** A map and the size that its header names. */
+export interface SizedMap {
+  readonly map: ClusterMap
+  readonly sizeBytes: number
+}
+
+/** The map that a layer has on disk; smaller than wished when a daemon died before it grew the layer. */
+export async function readDiskMap(layersDir: string, layer: LayerSpec, files: LayerFiles): Promise<SizedMap> {
   const mapFd = await files.open(layerPath(layersDir, layer.layerId, 'map'), 'read')
   try {
     const { sizeBytes } = await readMapHeader(files, mapFd)
-    if (sizeBytes !== layer.sizeBytes) {
+    if (sizeBytes > layer.sizeBytes) {
       throw new Error(`layer ${layer.layerId} has ${sizeBytes} bytes, not ${layer.sizeBytes}`)
     }
-    return await readMapPages(files, mapFd, sizeBytes)
+    return { map: await readMapPages(files, mapFd, sizeBytes), sizeBytes }
   } finally {
     await files.close(mapFd)
   }

@@ -9,11 +9,13 @@ import {
   type ClusterState,
 } from './cluster-map.js'
 import type { LayerFiles } from './layer-files.js'
-import { liveMapPath, readDiskMap, type LayerDirs, type LayerSpec } from './layer.js'
+import { liveMapPath, readDiskMap, type LayerDirs, type LayerSpec, type SizedMap } from './layer.js'
 import {
   encodeMapHeader,
+  encodeMapSize,
   FLAG_SYNC_FAILED,
   MAP_FLAGS_AT,
+  MAP_SIZE_AT,
   mapFileBytes,
   mapPageAt,
   readMapHeader,
@@ -21,6 +23,12 @@ import {
 } from './map-file.js'
 
 const EMPTY_PAGE = new Uint8Array(MAP_PAGE_BYTES)
+
+/** The header's number among the pages of a map file: it is the one before the first. */
+export const HEADER_PAGE = -1
+
+/** Map bytes of a write of 1 MiB, wherever it begins. */
+const SCRATCH_BYTES = 65
 
 /**
  * The map of the layer being written: in memory, and in a tmpfs file that outlives this process.
@@ -30,9 +38,10 @@ export class LiveMap {
   readonly map: ClusterMap
   readonly #files: LayerFiles
   readonly #fd: number
-  readonly #scratch = new Uint8Array(MAP_PAGE_BYTES)
+  readonly #scratch = new Uint8Array(SCRATCH_BYTES)
   #dirty: Set<number>
   #isSyncBroken: boolean
+  #sizeBytes: number
 
   /** @param dirty pages in which the map on disk is behind `map` */
   constructor(files: LayerFiles, fd: number, state: LiveMapState) {
@@ -41,6 +50,12 @@ export class LiveMap {
     this.map = state.map
     this.#dirty = state.dirty
     this.#isSyncBroken = state.isSyncBroken
+    this.#sizeBytes = state.sizeBytes
+  }
+
+  /** Bytes of the layer that the map speaks of. */
+  get sizeBytes(): number {
+    return this.#sizeBytes
   }
 
   /** Whether a data sync failed since the host booted: the kernel may have dropped what it could not write. */
@@ -72,7 +87,7 @@ export class LiveMap {
   /** Copies of the dirty pages as they are now; they count as clean until {@link putBack}. */
   takeDirty(): Map<number, Uint8Array> {
     const taken = new Map<number, Uint8Array>()
-    for (const pageNo of this.#dirty) taken.set(pageNo, (this.map.page(pageNo) ?? EMPTY_PAGE).slice())
+    for (const pageNo of this.#dirty) taken.set(pageNo, this.#copyOf(pageNo))
     this.#dirty = new Set()
     return taken
   }
@@ -82,8 +97,21 @@ export class LiveMap {
     for (const pageNo of pageNumbers) this.#dirty.add(pageNo)
   }
 
+  /** Speaks of `sizeBytes` from now on; the map on disk will when it is flushed. */
+  async grow(sizeBytes: number): Promise<void> {
+    await this.#files.truncate(this.#fd, mapFileBytes(sizeBytes))
+    this.#files.writeSync(this.#fd, encodeMapSize(sizeBytes), MAP_SIZE_AT)
+    this.#sizeBytes = sizeBytes
+    this.#dirty.add(HEADER_PAGE)
+  }
+
   close(): Promise<void> {
     return this.#files.close(this.#fd)
+  }
+
+  #copyOf(pageNo: number): Uint8Array {
+    if (pageNo === HEADER_PAGE) return encodeMapHeader({ sizeBytes: this.#sizeBytes, flags: 0, bootId: '' })
+    return (this.map.page(pageNo) ?? EMPTY_PAGE).slice()
   }
 
   #markInPage(pageNo: number, first: number, last: number, state: ClusterState): void {
@@ -91,7 +119,7 @@ export class LiveMap {
     if (page !== undefined && isAll(page, first, last, state)) return
     const from = first >> 2
     const length = (last >> 2) - from + 1
-    const bytes = this.#scratch.subarray(0, length)
+    const bytes = length > SCRATCH_BYTES ? new Uint8Array(length) : this.#scratch.subarray(0, length)
     if (page === undefined) bytes.fill(0)
     else bytes.set(page.subarray(from, from + length))
     paint(bytes, first - from * 4, last - from * 4, state)
@@ -101,86 +129,90 @@ export class LiveMap {
   }
 }
 
-interface LiveMapState {
-  readonly map: ClusterMap
+interface LiveMapState extends SizedMap {
   readonly dirty: Set<number>
   readonly isSyncBroken: boolean
 }
 
-/** Takes up the live map that a dead process left in this boot, or begins one from the map on disk. */
-export async function openLiveMap(
-  dirs: LayerDirs,
-  layer: LayerSpec,
-  bootId: string,
-  files: LayerFiles,
-): Promise<LiveMap> {
-  const disk = await readDiskMap(dirs.layersDir, layer, files)
-  const path = liveMapPath(dirs.runDir, layer.layerId)
-  const kept = await openKept(path, layer, bootId, files)
-  if (kept !== undefined) {
-    const map = await readMapPages(files, kept.fd, layer.sizeBytes)
-    return new LiveMap(files, kept.fd, {
-      map,
-      dirty: difference(map, disk),
-      isSyncBroken: kept.isSyncBroken,
-    })
+/** Where live maps are and when they are valid. */
+export interface LiveMapPlace extends LayerDirs {
+  /** `/proc/sys/kernel/random/boot_id`: a live map of another boot is worth nothing. */
+  readonly bootId: string
+  readonly files: LayerFiles
+}
+
+/** Takes up the live map that a dead process left in this boot; undefined when there is none. */
+export async function takeUpLiveMap(place: LiveMapPlace, layer: LayerSpec): Promise<LiveMap | undefined> {
+  const { files, layersDir } = place
+  const kept = await openKept(place, layer)
+  if (kept === undefined) return undefined
+  try {
+    const disk = await readDiskMap(layersDir, layer, files)
+    const map = await readMapPages(files, kept.fd, kept.sizeBytes)
+    const dirty = difference(map, disk.map)
+    if (kept.sizeBytes !== disk.sizeBytes) dirty.add(HEADER_PAGE)
+    return new LiveMap(files, kept.fd, { ...kept, map, dirty })
+  } catch (err) {
+    await files.close(kept.fd)
+    throw err
   }
-  const fd = await beginLiveMap(path, disk, { sizeBytes: layer.sizeBytes, flags: 0, bootId }, files)
-  return new LiveMap(files, fd, { map: disk, dirty: new Set(), isSyncBroken: false })
+}
+
+/** Begins a live map for a layer whose map on disk says what `disk` says; uses its map, not a copy. */
+export async function beginLiveMap(place: LiveMapPlace, layerId: string, disk: SizedMap): Promise<LiveMap> {
+  const { files, bootId } = place
+  const fd = await files.open(liveMapPath(place.runDir, layerId), 'replace')
+  try {
+    await files.truncate(fd, mapFileBytes(disk.sizeBytes))
+    for (const pageNo of disk.map.pageNumbers()) {
+      files.writeSync(fd, disk.map.page(pageNo) ?? EMPTY_PAGE, mapPageAt(pageNo))
+    }
+    // last: without it the file means nothing
+    files.writeSync(fd, encodeMapHeader({ sizeBytes: disk.sizeBytes, flags: 0, bootId }), 0)
+  } catch (err) {
+    await files.close(fd)
+    throw err
+  }
+  return new LiveMap(files, fd, { ...disk, dirty: new Set(), isSyncBroken: false })
 }
 
 /** The newest map of a layer that is only read: what a dead process left in this boot, else the one on disk. */
-export async function readNewestMap(
-  dirs: LayerDirs,
-  layer: LayerSpec,
-  bootId: string,
-  files: LayerFiles,
-): Promise<ClusterMap> {
-  const kept = await openKept(liveMapPath(dirs.runDir, layer.layerId), layer, bootId, files)
-  if (kept === undefined) return readDiskMap(dirs.layersDir, layer, files)
-  return readMapPages(files, kept.fd, layer.sizeBytes).finally(() => files.close(kept.fd))
+export async function readNewestMap(place: LiveMapPlace, layer: LayerSpec): Promise<SizedMap> {
+  const kept = await openKept(place, layer)
+  if (kept === undefined) return readDiskMap(place.layersDir, layer, place.files)
+  const { fd, sizeBytes } = kept
+  const map = await readMapPages(place.files, fd, sizeBytes).finally(() => place.files.close(fd))
+  return { map, sizeBytes }
 }
 
-async function openKept(
-  path: string,
-  layer: LayerSpec,
-  bootId: string,
-  files: LayerFiles,
-): Promise<{ fd: number; isSyncBroken: boolean } | undefined> {
+interface KeptMap {
+  readonly fd: number
+  readonly sizeBytes: number
+  readonly isSyncBroken: boolean
+}
+
+async function openKept(place: LiveMapPlace, layer: LayerSpec): Promise<KeptMap | undefined> {
+  const { files, bootId } = place
   let fd: number
   try {
-    fd = await files.open(path, 'write')
+    fd = await files.open(liveMapPath(place.runDir, layer.layerId), 'write')
   } catch (err) {
     if (systemCode(err) === 'ENOENT') return undefined
     throw err
   }
   const header = await readMapHeader(files, fd).catch(unusable)
-  if (header?.bootId === bootId && header.sizeBytes === layer.sizeBytes) {
-    return { fd, isSyncBroken: (header.flags & FLAG_SYNC_FAILED) !== 0 }
+  if (header?.bootId === bootId && header.sizeBytes <= layer.sizeBytes) {
+    return { fd, sizeBytes: header.sizeBytes, isSyncBroken: (header.flags & FLAG_SYNC_FAILED) !== 0 }
   }
   await files.close(fd)
-  return undefined
+  if (header?.bootId !== bootId) return undefined
+  throw new Error(`layer ${layer.layerId} has ${header.sizeBytes} bytes, not ${layer.sizeBytes}`)
 }
 
 /** A process that died while it began a live map left one without a header: nothing was acknowledged yet. */
 function unusable(err: unknown): undefined {
   if (err instanceof MalformedPacket || systemCode(err) === 'EIO') return undefined
   throw err
-}
-
-async function beginLiveMap(
-  path: string,
-  map: ClusterMap,
-  header: { sizeBytes: number; flags: number; bootId: string },
-  files: LayerFiles,
-): Promise<number> {
-  const fd = await files.open(path, 'replace')
-  await files.truncate(fd, mapFileBytes(header.sizeBytes))
-  for (const pageNo of map.pageNumbers()) {
-    files.writeSync(fd, map.page(pageNo) ?? EMPTY_PAGE, mapPageAt(pageNo))
-  }
-  files.writeSync(fd, encodeMapHeader(header), 0) // last: without it the file means nothing
-  return fd
 }
 
 function difference(a: ClusterMap, b: ClusterMap): Set<number> {

@@ -1,8 +1,9 @@
-import { chmod, open, readFile, rename } from 'node:fs/promises'
+import { access, chmod, open, readFile, rename, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemCode } from '../../errors.js'
 import { CHUNK_BYTES, diskSha256, mapSha256 } from './chunk-digest.js'
 import { CLUSTER_BYTES, type ClusterMap } from './cluster-map.js'
+import { nodeLayerFiles } from './layer-files.js'
 import { layerPath, type LayerSpec } from './layer.js'
 
 /** What a sealed layer is known to hold; `manifest.json` in its directory. */
@@ -52,6 +53,24 @@ export async function writeManifest(directory: string, manifest: Manifest): Prom
   }
   await rename(`${path}.new`, path)
   for (const file of ['data', 'map']) await chmod(join(directory, file), 0o444)
+}
+
+/**
+ * Takes the seal from a layer whose clusters are about to change, if it has one: the files may be written again,
+ * then the manifest goes.
+ */
+export async function unsealLayer(layersDir: string, layerId: string): Promise<void> {
+  const directory = layerPath(layersDir, layerId, '')
+  const manifest = join(directory, 'manifest.json')
+  try {
+    await access(manifest)
+  } catch (err) {
+    if (systemCode(err) === 'ENOENT') return
+    throw err
+  }
+  for (const file of ['data', 'map']) await chmod(join(directory, file), 0o600)
+  await unlink(manifest)
+  await nodeLayerFiles.syncDirectory(directory)
 }
 
 /** The manifest of a layer; undefined when it is not sealed. @throws Error when it is not one of ours */

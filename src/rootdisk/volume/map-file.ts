@@ -16,6 +16,9 @@ const VERSION = 1
 /** Bytes before the first map page. */
 export const MAP_HEADER_BYTES = 4096
 
+/** Where the size of a map header is. */
+export const MAP_SIZE_AT = 16
+
 /** Where the flags byte of a map header is. */
 export const MAP_FLAGS_AT = 24
 
@@ -37,6 +40,11 @@ export function encodeMapHeader(header: MapHeader): Buffer {
   const out = new ByteWriter().text(MAGIC).u32(VERSION).u32(CLUSTER_BYTES).u64(BigInt(header.sizeBytes))
   out.u8(header.flags).u8(bootId.length).put(bootId)
   return out.zeros(MAP_HEADER_BYTES - out.length).bytes()
+}
+
+/** The size of a map header alone, for {@link MAP_SIZE_AT}. */
+export function encodeMapSize(sizeBytes: number): Buffer {
+  return new ByteWriter().u64(BigInt(sizeBytes)).bytes()
 }
 
 /** @throws MalformedPacket when `page` is not a map header of this version */

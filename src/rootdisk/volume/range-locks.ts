@@ -17,16 +17,22 @@ interface Entry extends RangeLock {
 export class RangeLocks {
   #entries: Entry[] = []
 
-  get isIdle(): boolean {
-    return this.#entries.length === 0
-  }
-
   /** Calls `run` when no earlier holder overlaps `first..last`: at once, or from a later {@link release}. */
   acquire(first: number, last: number, run: (lock: RangeLock) => void): void {
     const entry: Entry = { first, last, run, blockers: 0 }
     for (const other of this.#entries) if (overlaps(entry, other)) entry.blockers++
     this.#entries.push(entry)
     if (entry.blockers === 0) run(entry)
+  }
+
+  /** Runs `work` while it alone has clusters `first` to `last`. */
+  hold<T>(first: number, last: number, work: () => T | Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.acquire(first, last, (lock) => {
+        const end = (): void => this.release(lock)
+        void Promise.resolve().then(work).finally(end).then(resolve, reject)
+      })
+    })
   }
 
   /** Gives a range back; those that waited for it only run now, in order of arrival. */

@@ -30,7 +30,7 @@ export async function sealLayer(options: SealOptions): Promise<Manifest> {
   if (sealed !== undefined) return sealed
   await (await openAlone(options, false)).close() // what a killed process left is flushed, the live map goes
   const digests = await digestLayer(options)
-  const manifest = manifestOf(layer, await readDiskMap(layersDir, layer, files), digests)
+  const manifest = manifestOf(layer, (await readDiskMap(layersDir, layer, files)).map, digests)
   const directory = layerPath(layersDir, layer.layerId, '')
   await writeManifest(directory, manifest)
   await files.syncDirectory(directory)
@@ -42,7 +42,8 @@ export async function verifyLayer(options: SealOptions): Promise<VerifyResult> {
   const { layersDir, layer, files = nodeLayerFiles } = options
   const manifest = await readManifest(layersDir, layer.layerId)
   if (manifest === undefined) throw new Error(`layer ${layer.layerId} has no manifest`)
-  const isMapIntact = mapSha256(await readDiskMap(layersDir, layer, files)) === manifest.mapSha256
+  const { map } = await readDiskMap(layersDir, layer, files)
+  const isMapIntact = mapSha256(map) === manifest.mapSha256
   const digests = await digestLayer(options)
   const wanted = new Map(Object.entries(manifest.chunks).map(([index, sha256]) => [Number(index), sha256]))
   const damagedChunks = [...new Set([...digests.keys(), ...wanted.keys()])]

@@ -91,6 +91,10 @@ export class CrashDisk implements LayerFiles {
     return Promise.resolve()
   }
 
+  punchHole(): Promise<void> {
+    return Promise.resolve()
+  }
+
   syncDirectory(): Promise<void> {
     return Promise.resolve()
   }

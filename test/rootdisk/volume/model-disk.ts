@@ -1,10 +1,18 @@
 import { BlockError } from '../../../src/rootdisk/block-device.js'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { LayerFiles } from '../../../src/rootdisk/volume/layer-files.js'
+import { nodeLayerFiles, type LayerFiles } from '../../../src/rootdisk/volume/layer-files.js'
+import { LayerStore, type LayerStoreOptions } from '../../../src/rootdisk/volume/layer-store.js'
 import type { LayerSpec } from '../../../src/rootdisk/volume/layer.js'
 import { openVolume } from '../../../src/rootdisk/volume/open-volume.js'
 import type { Volume } from '../../../src/rootdisk/volume/volume.js'
+
+/** For tests of everything but durability. */
+export const unsynced: LayerFiles = {
+  ...nodeLayerFiles,
+  sync: (_fd, done) => setImmediate(done, null),
+  syncDirectory: () => Promise.resolve(),
+}
 
 /** Directories of one test and how to open chains in them. */
 export class TestDisk {
@@ -17,6 +25,11 @@ export class TestDisk {
     this.runDir = join(root, 'run')
     mkdirSync(this.layersDir, { recursive: true })
     mkdirSync(this.runDir, { recursive: true })
+  }
+
+  store(options: Partial<LayerStoreOptions> = {}): LayerStore {
+    const { layersDir, runDir, bootId } = this
+    return new LayerStore({ layersDir, runDir, bootId, isReadOnly: false, files: unsynced, ...options })
   }
 
   open(chain: readonly LayerSpec[], files?: LayerFiles, isReadOnly = false): Promise<Volume> {

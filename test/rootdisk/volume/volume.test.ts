@@ -5,16 +5,9 @@ import t from 'tap'
 import { createLayer, type LayerSpec } from '../../../src/rootdisk/volume/layer.js'
 import { nodeLayerFiles, type LayerFiles } from '../../../src/rootdisk/volume/layer-files.js'
 import type { Volume } from '../../../src/rootdisk/volume/volume.js'
-import { bytesOf, failureOf, TestDisk } from './model-disk.js'
+import { bytesOf, failureOf, TestDisk, unsynced } from './model-disk.js'
 
 const CLUSTER = 4096
-
-/** Nothing here tests the disk's own durability: crash.test.ts does. */
-const unsynced: LayerFiles = {
-  ...nodeLayerFiles,
-  sync: (_fd, done) => setImmediate(done, null),
-  syncDirectory: () => Promise.resolve(),
-}
 
 /** A chain with its expected content; the lower layers were written and closed. */
 async function buildChain(

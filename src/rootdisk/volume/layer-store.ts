@@ -1,0 +1,118 @@
+import type { GoldenCache } from './golden-cache.js'
+import { nodeLayerFiles, type LayerFiles } from './layer-files.js'
+import { layerPath, type LayerDirs, type LayerSpec } from './layer.js'
+import type { LiveMapPlace } from './live-map.js'
+import { openStored, type LayerRole, type StoredLayer } from './stored-layer.js'
+
+/** Where layers are and how they are opened. */
+export interface LayerStoreOptions extends LayerDirs {
+  /** `/proc/sys/kernel/random/boot_id`: a live map of another boot is worth nothing. */
+  readonly bootId: string
+  /** Every file is left as it is. */
+  readonly isReadOnly: boolean
+  readonly files?: LayerFiles | undefined
+  /** Content of parents is read through it. */
+  readonly cache?: GoldenCache | undefined
+  /** Told once why the space of unmapped clusters cannot be given back. */
+  readonly onNoPunch?: ((cause: unknown) => void) | undefined
+}
+
+interface Entry {
+  readonly layer: Promise<StoredLayer>
+  users: number
+  isTop: boolean
+}
+
+/**
+ * The open layers of a process: each is open once, however many volumes stand on it, so that a thousand
+ * clones of an image share one map and one descriptor of it.
+ */
+export class LayerStore {
+  readonly isReadOnly: boolean
+  readonly files: LayerFiles
+  readonly cache: GoldenCache | undefined
+  readonly #place: LiveMapPlace
+  readonly #entries = new Map<string, Entry>()
+  readonly #closing = new Map<string, Promise<void>>()
+  #onNoPunch: LayerStoreOptions['onNoPunch']
+
+  constructor(options: LayerStoreOptions) {
+    this.#onNoPunch = options.onNoPunch
+    this.isReadOnly = options.isReadOnly
+    this.files = options.files ?? nodeLayerFiles
+    this.cache = options.cache
+    this.#place = { ...options, files: this.files }
+  }
+
+  /** Layers that are open. */
+  get openCount(): number {
+    return this.#entries.size
+  }
+
+  /** Opens the layer that a volume writes; nobody else may have it. @throws Error when somebody has */
+  openTop(spec: LayerSpec): Promise<StoredLayer> {
+    if (this.#entries.has(spec.layerId)) return Promise.reject(alreadyOpen(spec.layerId))
+    return this.#open(spec, 'top')
+  }
+
+  /** An immutable layer, shared with all who have it. @throws Error when a volume writes it */
+  async openParent(spec: LayerSpec): Promise<StoredLayer> {
+    const entry = this.#entries.get(spec.layerId)
+    if (entry === undefined) return this.#open(spec, this.isReadOnly ? 'reader' : 'parent')
+    if (entry.isTop) throw alreadyOpen(spec.layerId)
+    entry.users++
+    return entry.layer
+  }
+
+  /** Gives the space of a range of a layer's data back; nothing may name its clusters. */
+  punchHole(layerId: string, position: number, length: number): Promise<void> {
+    return this.files.punchHole(layerPath(this.#place.layersDir, layerId, 'data'), position, length)
+  }
+
+  /** Space was not given back: told once, since it is the file system that cannot. */
+  reportNoPunch(cause: unknown): void {
+    this.#onNoPunch?.(cause)
+    this.#onNoPunch = undefined
+  }
+
+  /** A volume's top becomes an immutable layer that the volume shares. */
+  shareTop(layer: StoredLayer): void {
+    const entry = this.#entries.get(layer.layerId)
+    if (entry !== undefined) entry.isTop = false
+    layer.endWriting()
+  }
+
+  /** The opposite of opening; the last one closes the files. */
+  async release({ layerId }: LayerSpec): Promise<void> {
+    const entry = this.#entries.get(layerId)
+    if (entry === undefined) throw new Error(`layer ${layerId} is not open`)
+    if (--entry.users > 0) return
+    this.#entries.delete(layerId)
+    const closing = entry.layer.then((layer) => layer.close())
+    const closed = closing.then(ignore, ignore).then(() => {
+      if (this.#closing.get(layerId) === closed) this.#closing.delete(layerId)
+    })
+    this.#closing.set(layerId, closed)
+    await closing
+  }
+
+  #open(spec: LayerSpec, role: LayerRole): Promise<StoredLayer> {
+    const { layerId } = spec
+    const before = this.#closing.get(layerId) ?? Promise.resolve()
+    const layer = before.then(() => openStored(this.#place, spec, role))
+    const entry: Entry = { layer, users: 1, isTop: role === 'top' }
+    this.#entries.set(layerId, entry)
+    layer.catch(() => {
+      if (this.#entries.get(layerId) === entry) this.#entries.delete(layerId) // the next one tries again
+    })
+    return layer
+  }
+}
+
+function alreadyOpen(layerId: string): Error {
+  return new Error(`layer ${layerId} is open already`)
+}
+
+function ignore(): void {
+  // whoever released the layer is told
+}
