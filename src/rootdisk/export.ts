@@ -8,6 +8,8 @@ export interface LunSpec {
   readonly naa: string
   /** Unit serial number (VPD page 80h). */
   readonly serial: string
+  /** Bytes of a physical block as the LUN tells them: 512 or 4096. Default 4096. */
+  readonly physicalBlockBytes?: number
   /** Called at the first login of a session that needs it; shared by sessions of one target. */
   open(): Promise<BlockDevice>
 }

@@ -1,11 +1,19 @@
 import type { LunSpec, TargetSpec } from '../export.js'
 import { LogicalUnit } from '../scsi/logical-unit.js'
+import type { PortId } from '../scsi/nexus.js'
+import type { ReservationStore } from '../scsi/reservation-state.js'
 import { TargetUnits } from '../scsi/target-units.js'
 
 /** Something that lives on a target: a session's connection. */
 export interface Member {
   readonly initiator: string
   readonly isid: string
+}
+
+/** Where a session sits: on whose LUNs, and as which initiator port. */
+export interface Seat {
+  readonly units: TargetUnits
+  readonly port: PortId
 }
 
 /** A target somebody is logged in to: its devices are open, once for all its sessions. */
@@ -21,10 +29,10 @@ export class ActiveTarget<M extends Member> {
   }
 
   /** Opens every LUN; when one cannot be opened, those that were are closed again. */
-  static async open<M extends Member>(spec: TargetSpec): Promise<ActiveTarget<M>> {
+  static async open<M extends Member>(spec: TargetSpec, store: ReservationStore): Promise<ActiveTarget<M>> {
     const target = new ActiveTarget<M>(spec)
     try {
-      for (const lun of spec.luns) target.units.add(await openLun(lun))
+      for (const lun of spec.luns) target.units.addUnit(await openLun(lun, store))
     } catch (err) {
       await target.close()
       throw err
@@ -47,6 +55,14 @@ export class ActiveTarget<M extends Member> {
   }
 }
 
-async function openLun(spec: LunSpec): Promise<LogicalUnit> {
-  return new LogicalUnit(spec, await spec.open())
+async function openLun(spec: LunSpec, store: ReservationStore): Promise<LogicalUnit> {
+  const device = await spec.open()
+  const unit = new LogicalUnit(spec, device, store)
+  try {
+    await unit.loadReservations()
+    return unit
+  } catch (err) {
+    await device.close()
+    throw err
+  }
 }

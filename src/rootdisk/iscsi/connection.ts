@@ -187,7 +187,8 @@ export class Connection implements Peer, PduSink {
     const channel = new Channel(this.#output, parameters, numbers)
     const { target } = this
     if (target !== undefined) {
-      this.session = new Session(channel, target.units, this.#core.buffers, {
+      const seat = { units: target.units, port: this }
+      this.session = new Session(channel, seat, this.#core.buffers, {
         onRead: (lun, lba) => this.#onRead(lun, lba),
         onOutput: () => this.#flushLater(),
         onFault: (err) => this.#core.fault(err),
@@ -227,7 +228,7 @@ export class Connection implements Peer, PduSink {
       session: this.session,
       sendTargets: (value) => this.#core.sendTargets(this, portalAddress(this.#socket), value),
       siblings: () => [...(this.target?.members ?? [])].flatMap((member) => member.session ?? []),
-      hasLun: (lun) => this.target?.units.unit(lun) !== undefined,
+      units: this.target?.units,
       isHeld: () => this.isHeld,
       onOutput: () => this.#flushLater(),
       end: () => this.end(),

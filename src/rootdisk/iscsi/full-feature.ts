@@ -1,5 +1,5 @@
 import { MalformedPacket } from '../../wire/malformed-packet.js'
-import { SENSE } from '../scsi/sense.js'
+import type { TargetUnits } from '../scsi/target-units.js'
 import type { Channel } from './channel.js'
 import { negotiate } from './parameters.js'
 import { BHS_BYTES, NO_TAG, readLun, REJECT_REASON, REQUEST, RESPONSE } from './pdu.js'
@@ -17,9 +17,17 @@ const FUNCTION = {
   CLEAR_TASK_SET: 4,
   LUN_RESET: 5,
   WARM_RESET: 6,
+  COLD_RESET: 7,
   REASSIGN: 8,
 }
+const OF_ONE_LUN: ReadonlySet<number> = new Set([
+  FUNCTION.ABORT_TASK,
+  FUNCTION.ABORT_TASK_SET,
+  FUNCTION.CLEAR_TASK_SET,
+  FUNCTION.LUN_RESET,
+])
 const ANSWER = { COMPLETE: 0, NO_TASK: 1, NO_LUN: 2, REASSIGN_NOT_SUPPORTED: 4, NOT_SUPPORTED: 5 }
+const NOTHING = Promise.resolve()
 
 /** What a connection in full feature phase needs from around it. */
 export interface FullFeatureDeps {
@@ -30,7 +38,8 @@ export interface FullFeatureDeps {
   sendTargets(value: string): [string, string][]
   /** Every session of the same target, this one included. */
   siblings(): Iterable<Session>
-  hasLun(lun: number): boolean
+  /** Undefined in a discovery session. */
+  readonly units: TargetUnits | undefined
   isHeld(): boolean
   onOutput(): void
   /** Closes the connection once everything queued is sent. */
@@ -140,8 +149,7 @@ export class FullFeature implements PduSink {
     const session = this.#session(REQUEST.TASK_MANAGEMENT)
     const code = (bytes[at + 1] ?? 0) & 0x7f
     const lun = readLun(bytes, at + 8)
-    const [answer, aborted] = this.#manage(session, code, lun, bytes.readUInt32BE(at + 20))
-    const done = Promise.all(aborted)
+    const [answer, done] = this.#manage(session, code, lun, bytes.readUInt32BE(at + 20))
     // A command that was aborted may still be with a device: the answer says it can do no more (SAM-5 §7.1).
     void done.then(() => {
       if (this.#deps.channel.isClosed) return
@@ -150,29 +158,35 @@ export class FullFeature implements PduSink {
     })
   }
 
-  #manage(session: Session, code: number, lun: number, tag: number): [number, Promise<void>[]] {
-    if (code === FUNCTION.REASSIGN) return [ANSWER.REASSIGN_NOT_SUPPORTED, []]
-    if (code === FUNCTION.WARM_RESET) return [ANSWER.COMPLETE, this.#reset(session, () => true)]
-    const isKnown = code === FUNCTION.ABORT_TASK || code === FUNCTION.ABORT_TASK_SET
-    const isWide = code === FUNCTION.CLEAR_TASK_SET || code === FUNCTION.LUN_RESET
-    if (!isKnown && !isWide) return [ANSWER.NOT_SUPPORTED, []]
-    if (!this.#deps.hasLun(lun)) return [ANSWER.NO_LUN, []]
-    if (isWide) return [ANSWER.COMPLETE, this.#reset(session, (task) => task.lun === lun, lun)]
+  #manage(session: Session, code: number, lun: number, tag: number): [number, Promise<unknown>] {
+    if (code === FUNCTION.REASSIGN) return [ANSWER.REASSIGN_NOT_SUPPORTED, NOTHING]
+    if (code === FUNCTION.WARM_RESET || code === FUNCTION.COLD_RESET) return [ANSWER.COMPLETE, this.#reset()]
+    if (!OF_ONE_LUN.has(code)) return [ANSWER.NOT_SUPPORTED, NOTHING]
+    if (this.#deps.units?.unit(lun) === undefined) return [ANSWER.NO_LUN, NOTHING]
+    if (code === FUNCTION.LUN_RESET) return [ANSWER.COMPLETE, this.#reset(lun)]
+    if (code === FUNCTION.CLEAR_TASK_SET) {
+      return [ANSWER.COMPLETE, this.#abortEverywhere((task) => task.lun === lun)]
+    }
     return this.#abort(session, code, lun, tag)
   }
 
-  #abort(session: Session, code: number, lun: number, tag: number): [number, Promise<void>[]] {
+  #abort(session: Session, code: number, lun: number, tag: number): [number, Promise<unknown>] {
     const isMeant = (task: Task): boolean =>
       task.lun === lun && (code !== FUNCTION.ABORT_TASK || task.itt === tag)
     const tasks = session.tasks.all().filter(isMeant)
     const isMissing = code === FUNCTION.ABORT_TASK && tasks.length === 0
-    return isMissing ? [ANSWER.NO_TASK, []] : [ANSWER.COMPLETE, [session.abort(tasks)]]
+    return isMissing ? [ANSWER.NO_TASK, NOTHING] : [ANSWER.COMPLETE, session.abort(tasks)]
   }
 
-  #reset(own: Session, isMeant: (task: Task) => boolean, lun = 0): Promise<void>[] {
-    return [...this.#deps.siblings()].map((session) => {
-      if (session !== own) session.nexus.raise(lun, SENSE.BUS_DEVICE_RESET)
-      return session.abort(session.tasks.all().filter(isMeant))
-    })
+  /** Of one LUN, or of the target; every session is told, this one too (SAM-5 §6.3.3). */
+  async #reset(lun?: number): Promise<void> {
+    await this.#abortEverywhere((task) => lun === undefined || task.lun === lun)
+    if (lun === undefined) this.#deps.units?.resetTarget()
+    else this.#deps.units?.resetUnit(lun)
+  }
+
+  #abortEverywhere(isMeant: (task: Task) => boolean): Promise<unknown> {
+    const sessions = [...this.#deps.siblings()]
+    return Promise.all(sessions.map((session) => session.abort(session.tasks.all().filter(isMeant))))
   }
 }

@@ -2,6 +2,7 @@ import type { Logger } from 'pino'
 import type { Clock } from '../../clock.js'
 import type { EmitEvent, Stage } from '../../events.js'
 import type { TargetSpec } from '../export.js'
+import { memoryReservations, type ReservationStore } from '../scsi/reservation-state.js'
 import { ActiveTarget, type Member } from './active-target.js'
 import { BufferPool } from './buffer-pool.js'
 import { IssuedChallenges } from './chap-login.js'
@@ -33,6 +34,8 @@ export interface IscsiPortalDeps {
   readonly onLogin?: (notice: LoginNotice) => void
   /** Memory that reads and writes use again and again, at most 64 MiB; by default Node's. */
   readonly allocate?: ((sizeBytes: number) => Buffer) | undefined
+  /** Keeps persistent reservations; without one they end with the process. */
+  readonly reservations?: ReservationStore
 }
 
 /** Write data kept for reuse. */
@@ -63,6 +66,7 @@ export class PortalCore {
   readonly connections = new Set<Peer>()
   readonly #deps: IscsiPortalDeps
   readonly #maxSessionsPerTarget: number
+  readonly #reservations: ReservationStore
   readonly #active = new Map<string, Promise<ActiveTarget<Peer>>>()
   readonly #closing = new Map<string, Promise<void>>()
   #tsih = 0
@@ -72,6 +76,7 @@ export class PortalCore {
     this.slabs = new SlabPool(deps.allocate)
     this.buffers = new BufferPool(WRITE_MEMORY_BYTES, deps.allocate)
     this.targets = deps.targets
+    this.#reservations = deps.reservations ?? memoryReservations()
     this.clock = deps.clock
     this.loginTimeoutMs = limits.loginTimeoutMs
     this.#maxSessionsPerTarget = limits.maxSessionsPerTarget
@@ -196,7 +201,7 @@ export class PortalCore {
       if (closing === undefined) break
       await closing
     }
-    const opened = ActiveTarget.open<Peer>(spec)
+    const opened = ActiveTarget.open<Peer>(spec, this.#reservations)
     this.#active.set(spec.iqn, opened)
     try {
       return await opened

@@ -1,9 +1,11 @@
 import { MalformedPacket } from '../../wire/malformed-packet.js'
 import { hasProtection, readRange } from '../scsi/block-range.js'
-import { BLOCK_BYTES, MAX_TRANSFER_BLOCKS, Nexus } from '../scsi/logical-unit.js'
+import { BLOCK_BYTES, MAX_TRANSFER_BLOCKS } from '../scsi/logical-unit.js'
+import type { Nexus } from '../scsi/nexus.js'
 import { checkCondition, SENSE, type Outcome } from '../scsi/sense.js'
 import type { TargetUnits } from '../scsi/target-units.js'
 import { dataOutBytes } from '../scsi/transfer-length.js'
+import type { Seat } from './active-target.js'
 import type { BufferPool } from './buffer-pool.js'
 import type { Channel } from './channel.js'
 import { NO_TAG, readLun, REQUEST } from './pdu.js'
@@ -31,7 +33,7 @@ export interface SessionEvents {
 
 /** The SCSI side of a session: commands, their data both ways, and their answers. */
 export class Session {
-  readonly nexus = new Nexus()
+  readonly nexus: Nexus
   readonly tasks = new TaskSet()
   readonly channel: Channel
   readonly #units: TargetUnits
@@ -44,13 +46,14 @@ export class Session {
   #nextTtt = 1
   #incoming: Task | undefined
 
-  constructor(channel: Channel, units: TargetUnits, buffers: BufferPool, events: SessionEvents) {
+  constructor(channel: Channel, seat: Seat, buffers: BufferPool, events: SessionEvents) {
     this.channel = channel
-    this.#units = units
+    this.#units = seat.units
+    this.nexus = seat.units.join(seat.port)
+    this.nexus.abortTasks = (lun) => this.abort(this.tasks.all().filter((task) => task.lun === lun))
     this.#buffers = buffers
     this.#events = events
     this.#reads = new Reads(channel, this.tasks, events)
-    for (const unit of units.units) this.nexus.raise(unit.lun, SENSE.POWER_ON)
   }
 
   /** Where the immediate data of the command at `at` goes. */
@@ -124,6 +127,7 @@ export class Session {
     const running = this.tasks.running()
     await this.abort(this.tasks.all())
     await devicesDone(running)
+    this.#units.leave(this.nexus) // not before: what it had reserved could still be written by it
   }
 
   #begin(bytes: Buffer, at: number): Task {
@@ -215,7 +219,8 @@ export class Session {
   #readAtOnce(bytes: Buffer, at: number): boolean {
     const lun = readLun(bytes, at + 8)
     const unit = this.#units.unit(lun)
-    if (unit === undefined || this.nexus.hasAttention || !isPlainRead(bytes, at)) return false
+    if (unit === undefined || this.nexus.hasAttention || unit.isRestricted) return false
+    if (!isPlainRead(bytes, at)) return false
     const range = this.#range
     readRange(bytes, at + 32, range)
     if (range.blocks === 0 || range.blocks > MAX_TRANSFER_BLOCKS) return false

@@ -4,9 +4,11 @@ import { then, type Command, type MaybeLater } from './command.js'
 import { u16, u32, u64 } from './fields.js'
 import {
   BLOCK_BYTES,
+  MAX_ATOMIC_BLOCKS,
   MAX_UNMAP_BLOCKS,
   MAX_UNMAP_DESCRIPTORS,
   MAX_WRITE_SAME_BLOCKS,
+  type LogicalUnit,
 } from './logical-unit.js'
 import { checkCondition, GOOD, SENSE, STATUS, type Outcome } from './sense.js'
 
@@ -24,14 +26,26 @@ export function read(command: Command): MaybeLater<Outcome> {
 
 /** WRITE(6), (10), (12), (16); with less data than blocks, the whole blocks that came are written. */
 export function write(command: Command): MaybeLater<Outcome> {
-  const { unit, cdb, dataOut } = command
-  const range = rangeOf(cdb)
-  const refused = refuseWrite(command, range)
-  if (refused !== undefined) return refused
+  const range = rangeOf(command.cdb)
+  return refuseWrite(command, range) ?? writeRange(command, range)
+}
+
+function writeRange({ unit, cdb, dataOut }: Command, range: BlockRange): MaybeLater<Outcome> {
   const bytes = Math.min(range.blocks * BLOCK_BYTES, dataOut.length - (dataOut.length % BLOCK_BYTES))
   if (bytes === 0) return GOOD
   const written = unit.device.write(range.lba * BLOCK_BYTES, dataOut.subarray(0, bytes))
   return then(written, () => (hasFua(cdb) ? then(unit.device.flush(), () => GOOD) : GOOD))
+}
+
+/** WRITE ATOMIC(16) (SBC-4 §5.48): one whole cluster, so that it is there in full or not at all. */
+export function writeAtomic(command: Command): MaybeLater<Outcome> {
+  const { cdb } = command
+  const { lba, blocks } = { lba: u64(cdb, 2), blocks: u16(cdb, 12) }
+  if (hasProtection(cdb, 0) || u16(cdb, 10) !== 0) return invalidField() // atomic boundary
+  const refused = refuseRange(command.unit, { lba, blocks })
+  if (refused !== undefined) return refused
+  if (lba % MAX_ATOMIC_BLOCKS !== 0 || (blocks !== MAX_ATOMIC_BLOCKS && blocks !== 0)) return invalidField()
+  return writeRange(command, { lba, blocks })
 }
 
 /** WRITE AND VERIFY (SBC-3 §5.41): written, flushed, and compared when BYTCHK asks for it. */
@@ -76,7 +90,6 @@ export function unmap({ unit, cdb, dataOut }: Command): MaybeLater<Outcome> {
   if (((cdb[1] ?? 0) & 1) !== 0) return invalidField() // ANCHOR
   const listLength = u16(cdb, 7)
   if (listLength === 0) return GOOD
-  if (unit.device.isReadOnly) return checkCondition(SENSE.WRITE_PROTECTED)
   if (listLength < 8 || dataOut.length < Math.min(listLength, 8)) {
     return checkCondition(SENSE.PARAMETER_LIST_LENGTH_ERROR)
   }
@@ -123,8 +136,15 @@ function refuseWriteSame(
     return unit.hasRange(range.lba, range.blocks) ? invalidField() : outOfRange() // WSNZ is set in VPD B0h
   }
   if (!unit.hasRange(range.lba, range.blocks)) return outOfRange()
-  if (unit.device.isReadOnly) return checkCondition(SENSE.WRITE_PROTECTED)
   return !isNoData && dataOut.length !== BLOCK_BYTES ? invalidField() : undefined
+}
+
+/** Unmaps any range; the device is asked for no more at a time than UNMAP may ask for. */
+export async function unmapInPieces(unit: LogicalUnit, { lba, blocks }: BlockRange): Promise<void> {
+  for (let at = 0; at < blocks; at += MAX_UNMAP_BLOCKS) {
+    const piece = Math.min(MAX_UNMAP_BLOCKS, blocks - at)
+    await unit.device.unmap((lba + at) * BLOCK_BYTES, piece * BLOCK_BYTES)
+  }
 }
 
 async function inTurnFrom<T>(

@@ -1,7 +1,7 @@
 import { ByteWriter } from '../../wire/writer.js'
 import type { Command } from './command.js'
 import { u32, u64 } from './fields.js'
-import { BLOCK_BYTES, BLOCKS_PER_PHYSICAL_EXPONENT } from './logical-unit.js'
+import { BLOCK_BYTES } from './logical-unit.js'
 import { checkCondition, good, SENSE, type Outcome } from './sense.js'
 
 const MAX_STATUS_DESCRIPTORS = 64
@@ -19,7 +19,7 @@ export function readCapacity16({ unit, cdb }: Command): Outcome {
     .u64(BigInt(unit.blockCount - 1))
     .u32(BLOCK_BYTES)
     .u8(0)
-  out.u8(BLOCKS_PER_PHYSICAL_EXPONENT).u16(0xc000).zeros(16) // LBPME, LBPRZ, aligned at block 0
+  out.u8(unit.physicalExponent).u16(0xc000).zeros(16) // LBPME, LBPRZ, aligned at block 0
   return good(out.bytes(), u32(cdb, 10))
 }
 

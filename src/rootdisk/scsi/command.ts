@@ -1,4 +1,6 @@
-import type { LogicalUnit, Nexus } from './logical-unit.js'
+import type { LogicalUnit } from './logical-unit.js'
+import type { Nexus } from './nexus.js'
+import type { Nexuses } from './nexuses.js'
 import type { Outcome } from './sense.js'
 
 /** A SCSI command with all its data: what a handler of the opcode table is given. */
@@ -9,8 +11,10 @@ export interface Command {
   readonly cdb: Uint8Array
   /** Data-out as far as the initiator sent it; the handler owns it until its outcome is known. */
   readonly dataOut: Uint8Array
-  /** LUNs of the target, ascending. */
-  readonly luns: readonly number[]
+  /** Every LUN of the target. */
+  readonly units: ReadonlyMap<number, LogicalUnit>
+  /** Every session of the target. */
+  readonly nexuses: Nexuses
 }
 
 /** At once, or a promise when the device needs one. */

@@ -46,9 +46,7 @@ async function store({ unit, cdb }: Command, range: BlockRange, bytes: Uint8Arra
 /** Why this write cannot be, or undefined. */
 export function refuseWrite({ unit, cdb }: Command, range: BlockRange): Outcome | undefined {
   if (hasProtection(cdb, 0)) return checkCondition(SENSE.INVALID_FIELD_IN_CDB)
-  const refused = refuseRange(unit, range)
-  if (refused !== undefined) return refused
-  return unit.device.isReadOnly ? checkCondition(SENSE.WRITE_PROTECTED) : undefined
+  return refuseRange(unit, range)
 }
 
 /** Compares the medium with the data that came (SBC-3 §5.31, BYTCHK 1). */

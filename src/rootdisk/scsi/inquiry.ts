@@ -1,17 +1,19 @@
 import { ByteWriter } from '../../wire/writer.js'
 import type { Command } from './command.js'
+import { thirdPartyCopyPage } from './copy-results.js'
 import { u16 } from './fields.js'
 import {
+  MAX_ATOMIC_BLOCKS,
   MAX_COMPARE_BLOCKS,
   MAX_TRANSFER_BLOCKS,
   MAX_UNMAP_BLOCKS,
   MAX_UNMAP_DESCRIPTORS,
   MAX_WRITE_SAME_BLOCKS,
+  VENDOR,
   type LogicalUnit,
 } from './logical-unit.js'
 import { checkCondition, good, SENSE, type Outcome } from './sense.js'
 
-const VENDOR = 'INGOT   '
 const PRODUCT = 'VOLUME          '
 const REVISION = '0001'
 /** SAM-5, iSCSI, SPC-4, SBC-3 without a version claimed (SPC-4 §6.6.2, table 173). */
@@ -27,8 +29,9 @@ const VPD: ReadonlyMap<number, Page> = new Map<number, Page>([
   [0x80, (unit, out) => out.text(unit.serial, 'latin1')],
   [0x83, deviceIdentification],
   [0x86, extendedInquiry],
+  [0x8f, (_unit, out) => thirdPartyCopyPage(out)],
   [0xb0, blockLimits],
-  [0xb1, (_unit, out) => out.u16(1).u8(0).u8(0).zeros(56)], // no rotation: solid state
+  [0xb1, (_unit, out) => out.u16(1).u8(0).u8(0x40).zeros(56)], // solid state; WABEREQ: erased blocks can be read
   [0xb2, (_unit, out) => out.u8(0).u8(0xe4).u8(0x02).u8(0)], // LBPU LBPWS LBPWS10 LBPRZ, thin
 ])
 
@@ -62,7 +65,7 @@ function standardInquiry(peripheral: number): Uint8Array {
     .u8(0x06) // SPC-4
     .u8(0x12) // HISUP, response data format 2
     .u8(91) // additional length: 96 bytes in all
-    .u8(0)
+    .u8(0x08) // 3PC
     .u8(0)
     .u8(0x02) // CMDQUE
   out.text(VENDOR).text(PRODUCT).text(REVISION).zeros(22)
@@ -71,9 +74,14 @@ function standardInquiry(peripheral: number): Uint8Array {
 }
 
 function deviceIdentification(unit: LogicalUnit, out: ByteWriter): void {
-  out.u8(0x01).u8(0x03).u8(0).u8(unit.naa.length).put(unit.naa) // binary, logical unit, NAA
-  const t10 = VENDOR + unit.serial
-  out.u8(0x02).u8(0x01).u8(0).u8(t10.length).text(t10, 'latin1') // ASCII, logical unit, T10 vendor id
+  for (const { type, bytes } of unit.designators) {
+    out
+      .u8(type === 3 ? 0x01 : 0x02)
+      .u8(type)
+      .u8(0)
+      .u8(bytes.length)
+      .put(bytes) // binary or ASCII, of the LUN
+  }
 }
 
 function extendedInquiry(_unit: LogicalUnit, out: ByteWriter): void {
@@ -87,5 +95,6 @@ function blockLimits(_unit: LogicalUnit, out: ByteWriter): void {
   out.u32(MAX_TRANSFER_BLOCKS).u32(512).u32(0) // maximum, optimal (256 KiB), prefetch
   out.u32(MAX_UNMAP_BLOCKS).u32(MAX_UNMAP_DESCRIPTORS)
   out.u32(8).u32(0x80000000) // unmap granularity, aligned at block 0
-  out.u64(BigInt(MAX_WRITE_SAME_BLOCKS)).zeros(20)
+  out.u64(BigInt(MAX_WRITE_SAME_BLOCKS))
+  out.u32(MAX_ATOMIC_BLOCKS).u32(MAX_ATOMIC_BLOCKS).u32(MAX_ATOMIC_BLOCKS).zeros(8) // length, alignment, granularity
 }

@@ -5,19 +5,43 @@ import { BLOCK_BYTES, type LogicalUnit } from './logical-unit.js'
 import { checkCondition, good, GOOD, SENSE, type Outcome } from './sense.js'
 
 const ALL_PAGES = 0x3f
-const CHANGEABLE = 1
-const SAVED = 3
+/** Page control: current, changeable, default or saved values (SPC-4 §6.11.1). */
+const CONTROL = { CHANGEABLE: 1, DEFAULT: 2, SAVED: 3 }
 
-/** Mode pages with their current and default values; nothing in them can be changed (SPC-4 §7.5, SBC-3 §6.5). */
-const PAGES: readonly Uint8Array[] = [
-  page(0x08, 18, [0x04]), // caching: WCE, writes may be volatile until SYNCHRONIZE CACHE
-  page(0x0a, 10, [0x02, 0x00, 0x00, 0x40]), // control: GLTSD, task aborted status
-  page(0x1c, 10, [0x08]), // informational exceptions: DEXCPT, none are reported
+type Modes = LogicalUnit['modes']
+
+/** A bit that MODE SELECT may change. */
+interface Setting {
+  readonly mode: keyof Modes
+  readonly byte: number
+  readonly mask: number
+}
+
+/** A mode page with its default values (SPC-4 §7.5, SBC-3 §6.5). */
+interface ModePage {
+  readonly bytes: Uint8Array
+  readonly settings: readonly Setting[]
+}
+
+const PAGES: readonly ModePage[] = [
+  // Caching: WCE, writes may be volatile until SYNCHRONIZE CACHE.
+  page(0x08, 18, [0x04], [{ mode: 'hasWriteCache', byte: 2, mask: 0x04 }]),
+  // Control: GLTSD; D_SENSE and SWP; task aborted status.
+  page(
+    0x0a,
+    10,
+    [0x02, 0x00, 0x00, 0x40],
+    [
+      { mode: 'hasDescriptorSense', byte: 2, mask: 0x04 },
+      { mode: 'isSoftwareProtected', byte: 4, mask: 0x08 },
+    ],
+  ),
+  page(0x1c, 10, [0x08], []), // informational exceptions: DEXCPT, none are reported
 ]
 
 /** MODE SENSE(6) (SPC-4 §6.11). */
 export function modeSense6({ unit, cdb }: Command): Outcome {
-  const pages = selectedPages(cdb)
+  const pages = selectedPages(unit, cdb)
   if (!(pages instanceof Uint8Array)) return pages
   const descriptor = blockDescriptor(unit, cdb, false)
   const out = new ByteWriter()
@@ -31,7 +55,7 @@ export function modeSense6({ unit, cdb }: Command): Outcome {
 
 /** MODE SENSE(10) (SPC-4 §6.12). */
 export function modeSense10({ unit, cdb }: Command): Outcome {
-  const pages = selectedPages(cdb)
+  const pages = selectedPages(unit, cdb)
   if (!(pages instanceof Uint8Array)) return pages
   const isLong = ((cdb[1] ?? 0) & 0x10) !== 0
   const descriptor = blockDescriptor(unit, cdb, isLong)
@@ -47,7 +71,7 @@ export function modeSense10({ unit, cdb }: Command): Outcome {
   return good(out.put(descriptor).put(pages).bytes(), u16(cdb, 7))
 }
 
-/** MODE SELECT(6): accepted only when it changes nothing (SPC-4 §6.9). */
+/** MODE SELECT(6) (SPC-4 §6.9): WCE, SWP and D_SENSE may be changed, for all sessions, until a reset. */
 export function modeSelect6(command: Command): Outcome {
   return modeSelect(command, command.cdb[4] ?? 0, 4, command.dataOut[3] ?? 0)
 }
@@ -58,44 +82,64 @@ export function modeSelect10(command: Command): Outcome {
 }
 
 function modeSelect(command: Command, listLength: number, header: number, descriptorLength: number): Outcome {
-  const flags = command.cdb[1] ?? 0
+  const { unit, nexus, nexuses, cdb, dataOut } = command
+  const flags = cdb[1] ?? 0
   if ((flags & 0x01) !== 0 || (flags & 0x10) === 0) return checkCondition(SENSE.INVALID_FIELD_IN_CDB)
   if (listLength === 0) return GOOD
-  const list = command.dataOut.subarray(0, listLength)
-  if (list.length < listLength || listLength < header) {
-    return checkCondition(SENSE.PARAMETER_LIST_LENGTH_ERROR)
-  }
+  const list = dataOut.subarray(0, listLength)
   const first = header + descriptorLength
-  if (first > list.length) return checkCondition(SENSE.PARAMETER_LIST_LENGTH_ERROR)
-  return samePages(list.subarray(first))
-}
-
-function samePages(list: Uint8Array): Outcome {
-  for (let at = 0; at < list.length;) {
-    const known = PAGES.find((candidate) => candidate[0] === ((list[at] ?? 0) & 0x3f))
-    if (known === undefined) return checkCondition(SENSE.INVALID_FIELD_IN_PARAMETER_LIST)
-    if (at + known.length > list.length) return checkCondition(SENSE.PARAMETER_LIST_LENGTH_ERROR)
-    const isSame = known.every((byte, i) => i === 0 || byte === list[at + i])
-    if (!isSame) return checkCondition(SENSE.INVALID_FIELD_IN_PARAMETER_LIST)
-    at += known.length
-  }
+  if (list.length < listLength || listLength < first) return checkCondition(SENSE.PARAMETER_LIST_LENGTH_ERROR)
+  const modes = readPages(unit, list.subarray(first))
+  if ('status' in modes) return modes
+  const isChanged = (Object.keys(modes) as (keyof Modes)[]).some((mode) => modes[mode] !== unit.modes[mode])
+  unit.modes = modes
+  if (isChanged) nexuses.raise(unit.lun, SENSE.MODE_PARAMETERS_CHANGED, nexus)
   return GOOD
 }
 
-function selectedPages(cdb: Uint8Array): Uint8Array | Outcome {
+/** The modes that a list of pages asks for; nothing but the settings may differ from what is. */
+function readPages(unit: LogicalUnit, list: Uint8Array): Modes | Outcome {
+  const modes = { ...unit.modes }
+  for (let at = 0; at < list.length;) {
+    const known = PAGES.find(({ bytes }) => bytes[0] === (list[at] ?? 0)) // no subpages, PS must be 0
+    if (known === undefined) return checkCondition(SENSE.INVALID_FIELD_IN_PARAMETER_LIST)
+    const { bytes, settings } = known
+    const given = list.subarray(at, at + bytes.length)
+    if (given.length < bytes.length) return checkCondition(SENSE.PARAMETER_LIST_LENGTH_ERROR)
+    for (const { mode, byte, mask } of settings) modes[mode] = ((given[byte] ?? 0) & mask) !== 0
+    if (!withModes(known, modes).every((byte, i) => byte === given[i])) {
+      return checkCondition(SENSE.INVALID_FIELD_IN_PARAMETER_LIST)
+    }
+    at += bytes.length
+  }
+  return modes
+}
+
+function selectedPages(unit: LogicalUnit, cdb: Uint8Array): Uint8Array | Outcome {
   const control = (cdb[2] ?? 0) >> 6
   const code = (cdb[2] ?? 0) & 0x3f
   const subpage = cdb[3] ?? 0
-  if (control === SAVED) return checkCondition(SENSE.SAVING_PARAMETERS_NOT_SUPPORTED)
+  if (control === CONTROL.SAVED) return checkCondition(SENSE.SAVING_PARAMETERS_NOT_SUPPORTED)
   const isKnownSubpage = subpage === 0 || (subpage === 0xff && code === ALL_PAGES)
-  const wanted = PAGES.filter((candidate) => code === ALL_PAGES || candidate[0] === code)
+  const wanted = PAGES.filter(({ bytes }) => code === ALL_PAGES || bytes[0] === code)
   if (!isKnownSubpage || wanted.length === 0) return checkCondition(SENSE.INVALID_FIELD_IN_CDB)
-  const shown = control === CHANGEABLE ? wanted.map(nothingChangeable) : wanted
-  return Buffer.concat(shown)
+  if (control === CONTROL.DEFAULT) return Buffer.concat(wanted.map(({ bytes }) => bytes))
+  const isMask = control === CONTROL.CHANGEABLE
+  return Buffer.concat(wanted.map((each) => (isMask ? changeable(each) : withModes(each, unit.modes))))
 }
 
-function nothingChangeable(current: Uint8Array): Uint8Array {
-  return current.map((byte, i) => (i < 2 ? byte : 0))
+function withModes({ bytes, settings }: ModePage, modes: Modes): Uint8Array {
+  const shown = Uint8Array.from(bytes)
+  for (const { mode, byte, mask } of settings) {
+    shown[byte] = ((shown[byte] ?? 0) & ~mask) | (modes[mode] ? mask : 0)
+  }
+  return shown
+}
+
+function changeable({ bytes, settings }: ModePage): Uint8Array {
+  const shown = bytes.map((byte, i) => (i < 2 ? byte : 0))
+  for (const { byte, mask } of settings) shown[byte] = (shown[byte] ?? 0) | mask
+  return shown
 }
 
 function blockDescriptor(unit: LogicalUnit, cdb: Uint8Array, isLong: boolean): Uint8Array {
@@ -107,11 +151,17 @@ function blockDescriptor(unit: LogicalUnit, cdb: Uint8Array, isLong: boolean): U
 }
 
 function deviceParameter(unit: LogicalUnit): number {
-  return (unit.device.isReadOnly ? 0x80 : 0) | 0x10 // WP, DPOFUA
+  const isProtected = unit.device.isReadOnly || unit.modes.isSoftwareProtected
+  return (isProtected ? 0x80 : 0) | 0x10 // WP, DPOFUA
 }
 
-function page(code: number, length: number, values: readonly number[]): Uint8Array {
+function page(
+  code: number,
+  length: number,
+  values: readonly number[],
+  settings: readonly Setting[],
+): ModePage {
   const bytes = new Uint8Array(2 + length)
   bytes.set([code, length, ...values])
-  return bytes
+  return { bytes, settings }
 }

@@ -1,10 +1,22 @@
+import { hasConflict, type Access } from './access.js'
 import type { Command, MaybeLater } from './command.js'
-import { u16 } from './fields.js'
 import { absentInquiry } from './inquiry.js'
-import type { LogicalUnit, Nexus } from './logical-unit.js'
+import type { LogicalUnit } from './logical-unit.js'
+import { Nexus, type PortId } from './nexus.js'
+import { Nexuses } from './nexuses.js'
 import { OPCODES, type Opcode } from './opcodes.js'
 import { reportLuns } from './primary-commands.js'
-import { checkCondition, encodeSense, failureOutcome, good, SENSE, type Outcome } from './sense.js'
+import {
+  checkCondition,
+  describeSense,
+  encodeSense,
+  failureOutcome,
+  good,
+  SENSE,
+  STATUS,
+  type Outcome,
+  type SenseCode,
+} from './sense.js'
 
 const BY_OPCODE: readonly (readonly Opcode[])[] = Array.from({ length: 256 }, (_, code) =>
   OPCODES.filter((row) => row.opcode === code),
@@ -20,13 +32,10 @@ export interface Request {
   readonly dataOut: Uint8Array
 }
 
-/** The logical units of one target and the way every command to them takes. */
+/** The logical units of one target, its sessions, and the way every command takes. */
 export class TargetUnits {
   readonly #units = new Map<number, LogicalUnit>()
-
-  add(unit: LogicalUnit): void {
-    this.#units.set(unit.lun, unit)
-  }
+  readonly #nexuses = new Nexuses()
 
   unit(lun: number): LogicalUnit | undefined {
     return this.#units.get(lun)
@@ -36,35 +45,118 @@ export class TargetUnits {
     return [...this.#units.values()].sort((a, b) => a.lun - b.lun)
   }
 
+  /** A session begins: its first command to each LUN is told of the reset that a login is (SAM-5 §6.3.4). */
+  join(port: PortId): Nexus {
+    const nexus = new Nexus(port)
+    for (const lun of this.#units.keys()) nexus.raise(lun, SENSE.POWER_ON)
+    this.#nexuses.add(nexus)
+    return nexus
+  }
+
+  /** A session has ended (I_T nexus loss): what it held by RESERVE(6) is free. */
+  leave(nexus: Nexus): void {
+    this.#nexuses.delete(nexus)
+    for (const unit of this.#units.values()) if (unit.reserver === nexus) unit.reserver = undefined
+  }
+
+  /** Adds a LUN; sessions that are there are told that the LUN set has changed, at every LUN. */
+  addUnit(unit: LogicalUnit): void {
+    this.#units.set(unit.lun, unit)
+    this.#lunsChanged()
+  }
+
+  /** Takes a LUN away; the caller closes its device once {@link Nexus.abortTasks} have ended its commands. */
+  removeUnit(lun: number): LogicalUnit | undefined {
+    const unit = this.#units.get(lun)
+    this.#units.delete(lun)
+    this.#nexuses.forget(lun)
+    if (unit !== undefined) this.#lunsChanged()
+    return unit
+  }
+
+  /** The device of a LUN has another size now. */
+  capacityChanged(lun: number): void {
+    this.#nexuses.raise(lun, SENSE.CAPACITY_CHANGED)
+  }
+
+  /** LOGICAL UNIT RESET, after the commands of the LUN were aborted. */
+  resetUnit(lun: number): void {
+    this.#units.get(lun)?.reset()
+    this.#nexuses.raise(lun, SENSE.BUS_DEVICE_RESET)
+  }
+
+  /** TARGET RESET, warm or cold. */
+  resetTarget(): void {
+    for (const lun of this.#units.keys()) this.resetUnit(lun)
+  }
+
   /** Runs a command; never throws, never rejects. `onFault` gets what is our own fault. */
   execute(request: Request, onFault: (err: unknown) => void): MaybeLater<Outcome> {
-    const { cdb, lun, nexus, dataOut } = request
-    const unit = this.#units.get(lun)
-    const luns = cdb[0] === 0xa0 ? this.units.map((each) => each.lun) : []
-    if (unit === undefined) return withoutUnit(cdb, luns)
+    const unit = this.#units.get(request.lun)
+    if (unit === undefined) return withoutUnit(request.cdb, this.#units)
+    const outcome = this.#outcome(unit, request, onFault)
+    if (!unit.modes.hasDescriptorSense) return outcome
+    return outcome instanceof Promise ? outcome.then(inDescriptorFormat) : inDescriptorFormat(outcome)
+  }
+
+  #outcome(unit: LogicalUnit, request: Request, onFault: (err: unknown) => void): MaybeLater<Outcome> {
+    const { cdb, nexus, dataOut } = request
     const row = lookUp(cdb)
     if (row === undefined) return checkCondition(unknownCommand(cdb))
-    if (((cdb[cdbLength(row) - 1] ?? 0) & NACA) !== 0) return checkCondition(SENSE.INVALID_FIELD_IN_CDB)
-    if (nexus.hasAttention && row.ignoresAttention !== true) {
-      const code = nexus.take(lun)
-      if (code !== undefined) return checkCondition(code)
-    }
-    return run(row, { unit, nexus, cdb, dataOut, luns }, onFault)
+    const command = { unit, nexus, cdb, dataOut, units: this.#units, nexuses: this.#nexuses }
+    return refuse(row, command) ?? run(row, command, onFault)
   }
+
+  #lunsChanged(): void {
+    for (const lun of this.#units.keys()) this.#nexuses.raise(lun, SENSE.REPORTED_LUNS_CHANGED)
+  }
+}
+
+/** Why a command is not run, in the order in which SAM-5 §5.3.3 has the reasons; undefined when it is. */
+function refuse(row: Opcode, { unit, nexus, cdb }: Command): Outcome | undefined {
+  if (((cdb[row.cdbBytes - 1] ?? 0) & NACA) !== 0) return checkCondition(SENSE.INVALID_FIELD_IN_CDB)
+  if (nexus.hasAttention && !row.ignoresAttention) {
+    const code = nexus.take(unit.lun)
+    if (code !== undefined) return checkCondition(code)
+  }
+  const restriction = unit.isRestricted ? keepOut(unit, nexus, row.access(cdb)) : undefined
+  return restriction ?? (row.isMedium ? protect(unit) : undefined)
+}
+
+function keepOut(unit: LogicalUnit, nexus: Nexus, access: Access): Outcome | undefined {
+  if (hasConflict(unit, nexus, access)) return { status: STATUS.RESERVATION_CONFLICT }
+  return unit.isSanitizing && access !== 'free' ? checkCondition(SENSE.SANITIZE_IN_PROGRESS) : undefined
+}
+
+function protect({ device, modes }: LogicalUnit): Outcome | undefined {
+  if (device.isReadOnly) return checkCondition(SENSE.WRITE_PROTECTED)
+  return modes.isSoftwareProtected ? checkCondition(SENSE.SOFTWARE_WRITE_PROTECTED) : undefined
 }
 
 function run(row: Opcode, command: Command, onFault: (err: unknown) => void): MaybeLater<Outcome> {
   const failed = (err: unknown): Outcome => {
-    const outcome = failureOutcome(err, row.isWrite === true)
+    const outcome = failureOutcome(err, row.isWrite)
     if (outcome.sense?.[2] === SENSE.INTERNAL_TARGET_FAILURE[0]) onFault(err)
     return outcome
   }
   try {
-    const outcome = row.run(command)
+    const ran = row.run(command)
+    const outcome = row.isMedium && !command.unit.modes.hasWriteCache ? flushed(command.unit, ran) : ran
     return outcome instanceof Promise ? outcome.catch(failed) : outcome
   } catch (err) {
     return failed(err)
   }
+}
+
+/** With WCE off a change of the medium is answered once it is on stable storage (SBC-3 §6.5.5). */
+async function flushed(unit: LogicalUnit, ran: MaybeLater<Outcome>): Promise<Outcome> {
+  const outcome = await ran
+  if (outcome.status === STATUS.GOOD) await unit.device.flush()
+  return outcome
+}
+
+function inDescriptorFormat(outcome: Outcome): Outcome {
+  return outcome.sense === undefined ? outcome : { ...outcome, sense: describeSense(outcome.sense) }
 }
 
 function lookUp(cdb: Uint8Array): Opcode | undefined {
@@ -75,21 +167,15 @@ function lookUp(cdb: Uint8Array): Opcode | undefined {
 }
 
 /** A known operation code with an unknown service action is an invalid field (SPC-4 §4.2.5.2). */
-function unknownCommand(
-  cdb: Uint8Array,
-): (typeof SENSE)['INVALID_FIELD_IN_CDB' | 'INVALID_COMMAND_OPERATION_CODE'] {
+function unknownCommand(cdb: Uint8Array): SenseCode {
   const isKnown = (BY_OPCODE[cdb[0] ?? 0]?.length ?? 0) > 0
   return isKnown ? SENSE.INVALID_FIELD_IN_CDB : SENSE.INVALID_COMMAND_OPERATION_CODE
 }
 
-function cdbLength(row: Opcode): number {
-  return row.usage.length / 2
-}
-
 /** What is answered for a LUN that is not there (SPC-4 §4.2.5.1, SAM-5 §4.6.4). */
-function withoutUnit(cdb: Uint8Array, luns: readonly number[]): Outcome {
+function withoutUnit(cdb: Uint8Array, units: ReadonlyMap<number, LogicalUnit>): Outcome {
   if (cdb[0] === 0x12) return absentInquiry(cdb)
-  if (cdb[0] === 0xa0) return reportLuns({ luns, cdb })
-  if (cdb[0] === 0x03) return good(encodeSense(SENSE.LOGICAL_UNIT_NOT_SUPPORTED), u16(cdb, 3) & 0xff)
+  if (cdb[0] === 0xa0) return reportLuns(cdb, [...units.keys()])
+  if (cdb[0] === 0x03) return good(encodeSense(SENSE.LOGICAL_UNIT_NOT_SUPPORTED), cdb[4] ?? 0)
   return checkCondition(SENSE.LOGICAL_UNIT_NOT_SUPPORTED)
 }
