@@ -1,4 +1,5 @@
 import type { Database, Statement } from 'better-sqlite3'
+import { DaemonError } from '../errors.js'
 import type { LayerRecord } from './records.js'
 import { refusing, refusingInUse } from './refusal.js'
 import { fromRow, type Row } from './row.js'
@@ -14,7 +15,10 @@ export class Layers {
   readonly #get: Statement<[string], LayerRow>
   readonly #chain: Statement<[string], LayerRow>
   readonly #list: Statement<[], LayerRow>
-  readonly #childrenCount: Statement<[string], number>
+  readonly #children: Statement<[string], LayerRow>
+  readonly #setParent: Statement<[string | null, string]>
+  readonly #setSize: Statement<[number, string]>
+  readonly #setImmutable: Statement<[string]>
   readonly #delete: Statement<[string]>
   readonly #dependants: Statement<[{ id: string }], string>
 
@@ -31,15 +35,17 @@ export class Layers {
           WHERE layers.parent_id IS NOT NULL
       )
       SELECT ${COLUMNS} FROM chain JOIN layers ON layers.id = chain.id ORDER BY chain.depth`)
-    this.#childrenCount = db
-      .prepare<[string], number>('SELECT count(*) FROM layers WHERE parent_id = ?')
-      .pluck()
+    this.#children = db.prepare(`SELECT ${COLUMNS} FROM layers WHERE parent_id = ? ORDER BY created_ms, id`)
+    this.#setParent = db.prepare('UPDATE layers SET parent_id = ? WHERE id = ?')
+    this.#setSize = db.prepare('UPDATE layers SET size_bytes = ? WHERE id = ?')
+    this.#setImmutable = db.prepare('UPDATE layers SET immutable = 1 WHERE id = ?')
     this.#delete = db.prepare('DELETE FROM layers WHERE id = ?')
     this.#dependants = db
       .prepare<[{ id: string }], string>(
         `SELECT 'layer ' || id FROM layers WHERE parent_id = @id
          UNION ALL SELECT 'image ' || name FROM images WHERE layer_id = @id
-         UNION ALL SELECT 'volume ' || name FROM volumes WHERE layer_id = @id LIMIT 10`,
+         UNION ALL SELECT 'volume ' || name FROM volumes WHERE layer_id = @id
+         UNION ALL SELECT 'snapshot ' || name FROM snapshots WHERE layer_id = @id LIMIT 10`,
       )
       .pluck()
   }
@@ -65,9 +71,33 @@ export class Layers {
     return this.#list.all().map(toRecord)
   }
 
-  /** How many layers lie directly over this one. */
-  childrenCount(id: string): number {
-    return this.#childrenCount.get(id) ?? 0
+  /** The layers that lie directly over this one, oldest first. */
+  children(id: string): LayerRecord[] {
+    return this.#children.all(id).map(toRecord)
+  }
+
+  /** Puts a layer over another one, or over nothing. @throws DaemonError NOT_FOUND */
+  setParent(id: string, parentId: string | undefined): void {
+    expectLayer(
+      id,
+      refusing({ parentId }, () => this.#setParent.run(parentId ?? null, id).changes),
+    )
+  }
+
+  /** @throws DaemonError NOT_FOUND */
+  setSize(id: string, sizeBytes: number): void {
+    expectLayer(
+      id,
+      refusing({ sizeBytes }, () => this.#setSize.run(sizeBytes, id).changes),
+    )
+  }
+
+  /** No volume writes it from now on. @throws DaemonError NOT_FOUND */
+  setImmutable(id: string): void {
+    expectLayer(
+      id,
+      refusing({}, () => this.#setImmutable.run(id).changes),
+    )
   }
 
   /**
@@ -82,4 +112,8 @@ export class Layers {
 
 function toRecord(row: LayerRow): LayerRecord {
   return fromRow<LayerRecord>({ ...row, isImmutable: row.isImmutable === 1 })
+}
+
+function expectLayer(id: string, changes: number): void {
+  if (changes === 0) throw new DaemonError('NOT_FOUND', `no layer has the id ${id}`)
 }

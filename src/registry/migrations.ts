@@ -117,4 +117,27 @@ export const MIGRATIONS: readonly string[] = [
   `,
   // The file that a machine's serial console is logged to (by a rig, conserver or ipmitool sol).
   'ALTER TABLE machines ADD COLUMN console_file TEXT',
+  `
+  CREATE TABLE attachments (
+    volume_id TEXT PRIMARY KEY REFERENCES volumes (id),  -- a data volume has one user at most
+    server_id TEXT NOT NULL REFERENCES servers (id) ON DELETE CASCADE,
+    lun INTEGER NOT NULL CHECK (lun BETWEEN 2 AND 255),  -- 0 is the system disk, 1 the seed disk
+    UNIQUE (server_id, lun)
+  ) STRICT;
+
+  CREATE TABLE snapshots (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    volume_id TEXT NOT NULL REFERENCES volumes (id),
+    layer_id TEXT NOT NULL UNIQUE REFERENCES layers (id),  -- the layer that was the volume's top
+    status TEXT NOT NULL CHECK (status IN ('creating', 'available', 'deleting')),
+    size_bytes INTEGER NOT NULL,      -- of the volume when it was taken
+    created_ms INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX snapshots_volume ON snapshots (volume_id);
+
+  CREATE TABLE doomed_layers (
+    layer_id TEXT PRIMARY KEY         -- no layer any more; its files may still be there
+  ) STRICT;
+  `,
 ]

@@ -33,6 +33,27 @@ export interface VolumeRecord {
   readonly createdMs: number
 }
 
+/** A data volume that a server sees as the LUN `lun` (2..255). */
+export interface AttachmentRecord {
+  readonly volumeId: string
+  readonly serverId: string
+  readonly lun: number
+}
+
+/**
+ * What a volume held at one moment. `creating`: the target may not have gone on to the layer above yet;
+ * `deleting`: its clusters may be on their way up into the layer above.
+ */
+export interface SnapshotRecord {
+  readonly id: string
+  readonly name: string
+  readonly volumeId: string
+  readonly layerId: string
+  readonly status: 'creating' | 'available' | 'deleting'
+  readonly sizeBytes: number
+  readonly createdMs: number
+}
+
 /** A NIC; position 0 is the one firmware boots from. */
 export interface NicRecord {
   readonly mac: string

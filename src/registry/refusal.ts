@@ -4,11 +4,13 @@ import { DaemonError, systemCode, type ErrorCode } from '../errors.js'
 const TAKEN: Readonly<Record<string, { code: ErrorCode; field: string; text: string }>> = {
   'images.name': { code: 'NAME_TAKEN', field: 'name', text: 'an image is already named' },
   'volumes.name': { code: 'NAME_TAKEN', field: 'name', text: 'a volume is already named' },
+  'snapshots.name': { code: 'NAME_TAKEN', field: 'name', text: 'a snapshot is already named' },
   'machines.name': { code: 'NAME_TAKEN', field: 'name', text: 'a machine is already named' },
   'servers.name': { code: 'NAME_TAKEN', field: 'name', text: 'a server is already named' },
   'nics.mac': { code: 'MAC_TAKEN', field: 'mac', text: 'a machine already has the MAC address' },
   'nics.ip': { code: 'ADDRESS_TAKEN', field: 'ip', text: 'a machine already has the IP address' },
   'servers.machine_id': { code: 'WRONG_STATE', field: 'machineId', text: 'a server already runs on machine' },
+  'attachments.volume_id': { code: 'IN_USE', field: 'volumeId', text: 'a server already has volume' },
   'servers.volume_id': { code: 'WRONG_STATE', field: 'volumeId', text: 'a server already uses volume' },
 }
 

@@ -1,6 +1,8 @@
 import Database, { type Database as Sqlite } from 'better-sqlite3'
 import { DaemonError } from '../errors.js'
+import { Attachments } from './attachments.js'
 import { Boots } from './boots.js'
+import { DoomedLayers } from './doomed-layers.js'
 import { Events } from './events.js'
 import { Images } from './images.js'
 import { Jobs } from './jobs.js'
@@ -10,6 +12,7 @@ import { Machines } from './machines.js'
 import { MIGRATIONS } from './migrations.js'
 import { storageRefusal } from './refusal.js'
 import { Servers } from './servers.js'
+import { Snapshots } from './snapshots.js'
 import { Volumes } from './volumes.js'
 
 /** How long a statement waits for another process's lock: `ingot-targetd` reads while `ingotd` writes. */
@@ -27,7 +30,10 @@ export interface OpenOptions {
 export interface Registry {
   readonly images: Images
   readonly layers: Layers
+  readonly doomedLayers: DoomedLayers
   readonly volumes: Volumes
+  readonly attachments: Attachments
+  readonly snapshots: Snapshots
   readonly machines: Machines
   readonly servers: Servers
   readonly leases: Leases
@@ -117,7 +123,10 @@ function tables(db: Sqlite): Registry {
   return {
     images: new Images(db),
     layers: new Layers(db),
+    doomedLayers: new DoomedLayers(db),
     volumes: new Volumes(db),
+    attachments: new Attachments(db),
+    snapshots: new Snapshots(db),
     machines: new Machines(db),
     servers: new Servers(db),
     leases: new Leases(db),
