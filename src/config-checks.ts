@@ -23,6 +23,8 @@ export function crossChecks(values: Values, broken: ReadonlySet<string>): Proble
     ...pool(values),
     ...ports(values),
     ...sockets(values),
+    ...nbdTls(values),
+    ...nbdPort(values),
   ]
   return problems.filter(({ path }, index) => {
     return !broken.has(path) && index === problems.findIndex((problem) => problem.path === path)
@@ -105,6 +107,25 @@ function ports({ boot, target }: Values): Problem[] {
     })
   }
   return problems
+}
+
+/** NBD itself asks nobody who he is: beyond this host it is TLS or nothing. */
+function nbdTls({ nbd }: Values): Problem[] {
+  const { address, tls_certificate_file: certificate, tls_key_file: key, tls_client_ca_file: ca } = nbd
+  const isRemote = address !== undefined && !address.startsWith('127.')
+  const isWished = isRemote || certificate !== undefined || key !== undefined || ca !== undefined
+  if (!isWished) return []
+  const why = isRemote ? `nbd.address ${address} is no loopback address` : 'TLS takes both'
+  const files = { 'nbd.tls_certificate_file': certificate, 'nbd.tls_key_file': key }
+  return Object.entries(files).flatMap(([path, file]) => {
+    return file === undefined ? [{ path, expected: `a PEM file (${why})`, got: NOTHING }] : []
+  })
+}
+
+function nbdPort({ boot, target, nbd }: Values): Problem[] {
+  const isShared = nbd.address !== undefined && nbd.address === (target.address ?? boot.address)
+  if (!isShared || nbd.port === 0 || nbd.port !== target.port) return []
+  return [{ path: 'nbd.port', expected: 'another port than target.port', got: String(nbd.port) }]
 }
 
 function sockets({ '': top, api, target }: Values): Problem[] {

@@ -23,7 +23,7 @@ const flag: Rule<boolean> = {
   read: (value) => (typeof value === 'boolean' ? value : undefined),
 }
 
-const directory = text('an absolute path', (path) => path.startsWith('/') && !path.includes('\0'))
+const absolutePath = text('an absolute path', (path) => path.startsWith('/') && !path.includes('\0'))
 
 const socketPath = text(
   `an absolute path of at most ${SOCKET_PATH_MAX_BYTES} bytes`,
@@ -49,8 +49,8 @@ const port = integer(0, 65_535)
 /** Every key that the file may have, by section; the section '' is the top of the file. */
 export const SCHEMA = {
   '': {
-    state_dir: key(directory, '/var/lib/ingot'),
-    run_dir: key(directory, '/run/ingot'),
+    state_dir: key(absolutePath, '/var/lib/ingot'),
+    run_dir: key(absolutePath, '/run/ingot'),
     log_level: key(oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), 'info'),
     unknown_machines: key(oneOf('ignore', 'address'), 'ignore'),
   },
@@ -66,7 +66,7 @@ export const SCHEMA = {
     dhcp_port: key(port, 67),
     tftp: key(flag, true),
     tftp_port: key(port, 69),
-    loader_dirs: key(listOf(directory), ['/usr/lib/ipxe']),
+    loader_dirs: key(listOf(absolutePath), ['/usr/lib/ipxe']),
   },
   subnet: {
     cidr: optional(cidr),
@@ -85,8 +85,17 @@ export const SCHEMA = {
     cache_size_bytes: key(integer(0, 1024 * GIB), GIB / 2),
     io_threads: key(integer(1, 64), 4),
   },
+  nbd: {
+    enabled: key(flag, true),
+    socket: optional(socketPath),
+    address: optional(address),
+    port: key(port, 10_809),
+    tls_certificate_file: optional(absolutePath),
+    tls_key_file: optional(absolutePath),
+    tls_client_ca_file: optional(absolutePath),
+  },
   image: {
-    cache_dir: optional(directory),
+    cache_dir: optional(absolutePath),
     max_size_bytes: key(integer(1, 1024 * 1024 * GIB), 1024 * GIB),
     convert_timeout_seconds: key(integer(1, DAY_SECONDS), 1800),
     convert_memory_bytes: key(integer(GIB / 16, 1024 * GIB), GIB),

@@ -43,6 +43,20 @@ export interface TargetConfig {
   readonly ioThreads: number
 }
 
+/** The NBD server: always on a Unix socket, on TCP too when it has an address. */
+export interface NbdConfig {
+  readonly socket: string
+  readonly tcp:
+    { readonly address: string; readonly port: number; readonly tls: NbdTlsFiles | undefined } | undefined
+}
+
+/** PEM files; with a client CA only clients with a certificate of it are let in. */
+export interface NbdTlsFiles {
+  readonly certificate: string
+  readonly key: string
+  readonly clientCa: string | undefined
+}
+
 /** Limits of the import of images, and where built ones are kept. */
 export interface ImageConfig {
   readonly cacheDir: string
@@ -63,6 +77,8 @@ export interface Config {
   /** Absent when DHCP is somebody else's. */
   readonly subnet: SubnetConfig | undefined
   readonly target: TargetConfig
+  /** Absent when nobody is to attach disks over NBD. */
+  readonly nbd: NbdConfig | undefined
   readonly image: ImageConfig
 }
 
@@ -184,6 +200,7 @@ function toConfig(values: Values): Config {
       cacheSizeBytes: target.cache_size_bytes,
       ioThreads: target.io_threads,
     },
+    nbd: nbdConfig(values),
     image: {
       cacheDir: image.cache_dir ?? join(top.state_dir, 'cache'),
       maxSizeBytes: image.max_size_bytes,
@@ -203,6 +220,15 @@ function bootConfig({ boot }: Values): BootConfig | undefined {
     tftpPort: boot.tftp_port,
     dhcpPort: boot.dhcp_port,
   }
+}
+
+function nbdConfig({ '': top, nbd }: Values): NbdConfig | undefined {
+  if (!nbd.enabled) return undefined
+  const { address, port, tls_certificate_file: certificate, tls_key_file: key } = nbd
+  const hasTls = certificate !== undefined && key !== undefined
+  const tls = hasTls ? { certificate, key, clientCa: nbd.tls_client_ca_file } : undefined
+  const socket = nbd.socket ?? join(top.run_dir, 'nbd.sock')
+  return { socket, tcp: address === undefined ? undefined : { address, port, tls } }
 }
 
 function subnetConfig({ boot, subnet }: Values): SubnetConfig | undefined {

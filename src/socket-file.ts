@@ -3,13 +3,18 @@ import { connect, type ListenOptions, type Server } from 'node:net'
 import { DaemonError, systemCode } from './errors.js'
 
 const OWNER_ONLY = 0o600
+/** sun_path of Linux is 108 bytes with its NUL (unix(7)); libuv cuts a longer path off without a word. */
+const PATH_MAX_BYTES = 107
 
 /**
  * Listens on a Unix socket at `path`; the file of a process that died is replaced.
  * @param mode of the file, default 0600
- * @throws DaemonError STATE_LOCKED when somebody answers there, or the file is no socket
+ * @throws DaemonError INVALID_INPUT for a path too long for a socket, STATE_LOCKED when somebody answers there, or the file is no socket
  */
 export async function listenOnSocketFile(server: Server, path: string, mode = OWNER_ONLY): Promise<void> {
+  if (Buffer.byteLength(path) > PATH_MAX_BYTES) {
+    throw new DaemonError('INVALID_INPUT', `${path}: a socket's path has at most ${PATH_MAX_BYTES} bytes`)
+  }
   await removeStaleSocket(path)
   await listenPrivately(server, path)
   await chmod(path, mode)

@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock } from './clock.js'
 import type { Config } from './config.js'
+import type { DaemonEvent } from './events.js'
 import { naaOf } from './control/servers.js'
 import { stateDirs } from './control/state-dirs.js'
 import { atEnd, firstSocket, runDaemon, type EntryContext } from './wiring/entry.js'
@@ -14,17 +15,19 @@ import { IscsiPortal } from './rootdisk/iscsi/portal.js'
 import { targetControlRoutes } from './rootdisk/target/control-routes.js'
 import { EventBuffer } from './rootdisk/target/event-buffer.js'
 import { Exports } from './rootdisk/target/exports.js'
+import { NbdExports } from './rootdisk/target/nbd-exports.js'
 import { OpenVolumes } from './rootdisk/target/open-volumes.js'
 import { GoldenCache } from './rootdisk/volume/golden-cache.js'
 import { IoThreads } from './rootdisk/volume/io-threads.js'
 import type { LayerFiles } from './rootdisk/volume/layer-files.js'
 import { LayerStore } from './rootdisk/volume/layer-store.js'
 import { hostBootId } from './wiring/host-boot-id.js'
+import { nbdServer } from './wiring/nbd.js'
 import { seedInputOf } from './wiring/seed-input.js'
 import type { Service } from './service.js'
 
-/** What the portal reuses for reads and writes: 32 slabs of 1 MiB and 32 MiB of write data. */
-const IO_MEMORY_BYTES = 64 << 20
+/** What iSCSI and NBD reuse for reads and writes: each 32 slabs of 1 MiB and 32 MiB of write data. */
+const IO_MEMORY_BYTES = 128 << 20
 
 /** The data plane: iSCSI targets and the volumes behind them. */
 await runDaemon('ingot-targetd', (context) => {
@@ -41,7 +44,7 @@ await runDaemon('ingot-targetd', (context) => {
     registry.close()
     lock.release()
   })
-  return [release, io, ...services(context, { exports, volumes, events, io })]
+  return [release, io, ...services(context, { exports, volumes, events, io, registry })]
 })
 
 interface Parts {
@@ -49,25 +52,28 @@ interface Parts {
   readonly volumes: OpenVolumes
   readonly events: EventBuffer
   readonly io: IoThreads
+  readonly registry: Registry
 }
 
 function services(
   { config, log, sockets }: EntryContext,
-  { exports, volumes, events, io }: Parts,
+  { exports, volumes, events, io, registry }: Parts,
 ): Service[] {
+  const shared = {
+    emit: (event: DaemonEvent) => events.push(event),
+    clock: systemClock,
+    log,
+    allocate: io.allocate,
+  }
   const portal = new IscsiPortal(
     { host: config.target.address, port: config.target.port, ...firstSocket(sockets, 'iscsi') },
-    {
-      targets: exports,
-      emit: (event) => events.push(event),
-      clock: systemClock,
-      log,
-      allocate: io.allocate,
-    },
+    { ...shared, targets: exports },
   )
+  const disks = new NbdExports(exports, registry.servers)
+  const nbd = config.nbd && nbdServer(config.nbd, { ...shared, exports: disks })
   const reload = async (): Promise<unknown> => {
     const result = exports.reload()
-    await Promise.all(result.removed.map((iqn) => portal.drop(iqn)))
+    await Promise.all([...result.removed.map((iqn) => portal.drop(iqn)), nbd?.refresh()])
     return { ...result, volumes: await volumes.follow() }
   }
   exports.reload()
@@ -76,7 +82,7 @@ function services(
     routes: [targetControlRoutes({ events, reload, sessions: () => portal.sessions() })],
     log,
   })
-  return [atEnd('events', () => events.close()), portal, control]
+  return [atEnd('events', () => events.close()), portal, ...(nbd === undefined ? [] : [nbd]), control]
 }
 
 function openVolumes(

@@ -52,6 +52,7 @@ void t.test('the smallest configuration gets every default', (t) => {
       cacheSizeBytes: 2 ** 29,
       ioThreads: 4,
     },
+    nbd: { socket: '/run/ingot/nbd.sock', tcp: undefined },
     image: {
       cacheDir: '/var/lib/ingot/cache',
       maxSizeBytes: 2 ** 40,

@@ -1,0 +1,222 @@
+import type { Socket } from 'node:net'
+import type { Timer } from '../../clock.js'
+import { MalformedPacket } from '../../wire/malformed-packet.js'
+import { readInPlace } from '../accepted-socket.js'
+import { Output } from '../iscsi/output.js'
+import { ByteQueue } from './byte-queue.js'
+import type { Link } from './link.js'
+import { Negotiation, type Agreement } from './negotiation.js'
+import { RequestParser } from './request-parser.js'
+import type { NbdPeer, ServerCore } from './server-core.js'
+import { startServerTls, type TlsIdentity } from './tls-upgrade.js'
+import { Transmission } from './transmission.js'
+
+/** What a client that is told to end has to take its answers and go. */
+const END_LIMIT_MS = 2000
+
+/** One client from accept to close. */
+export class NbdConnection implements NbdPeer {
+  readonly remoteAddress: string
+  /** Set with the transmission phase. */
+  exportName: string | undefined
+  readonly #core: ServerCore
+  readonly #received = new ByteQueue()
+  readonly #timer: Timer
+  #socket: Socket
+  #link: Link | undefined
+  #agreement: Agreement | undefined
+  #transmission: Transmission | undefined
+  #parser: RequestParser | undefined
+  #stash: Buffer = Buffer.alloc(0)
+  #isFeeding = false
+  #isPaused = false
+  #isFlushDue = false
+  #isEnding = false
+  #onIdle: (() => void) | undefined
+  #closed: Promise<void> | undefined
+
+  /** @param tls asked of the client before anything else; undefined where the listener has none */
+  constructor(accepted: Socket, core: ServerCore, tls: TlsIdentity | undefined) {
+    this.#core = core
+    this.remoteAddress = accepted.remoteAddress ?? 'a local client'
+    this.#socket = tls === undefined ? this.#readingInPlace(accepted) : this.#reading(accepted)
+    this.#timer = core.clock.after(core.negotiationTimeoutMs, () => this.#timedOut())
+    void this.#run(tls)
+  }
+
+  /** Answers what was begun, refuses what comes, then closes. Resolves when the device is let go. */
+  end(): Promise<void> {
+    if (this.#transmission !== undefined) this.#transmission.isStopping = true
+    this.#hangUp()
+    return this.close(false)
+  }
+
+  /** Resolves when no device works for this connection and its export is let go. */
+  close(isNow = true): Promise<void> {
+    if (isNow) this.#socket.destroy()
+    return (this.#closed ??= this.#untilClosed())
+  }
+
+  async #run(tls: TlsIdentity | undefined): Promise<void> {
+    const startTls = tls === undefined ? undefined : (): Promise<void> => this.#startTls(tls)
+    const channel = { received: this.#received, send: this.#send, startTls }
+    try {
+      const agreement = await new Negotiation(channel, this.#core.exports).run()
+      if (agreement === undefined) this.#hangUp()
+      else await this.#transmit(agreement)
+    } catch (err) {
+      this.#failed(err)
+    }
+  }
+
+  readonly #send = (bytes: Uint8Array): void => {
+    this.#socket.write(bytes)
+  }
+
+  async #startTls(tls: TlsIdentity): Promise<void> {
+    this.#socket.removeAllListeners('data').pause()
+    this.#socket = this.#reading(await startServerTls(this.#socket, tls))
+  }
+
+  async #transmit(agreement: Agreement): Promise<void> {
+    const { device, isStructured, hasAllocation } = agreement
+    this.#timer.cancel()
+    if (this.#socket.destroyed || this.#isEnding) {
+      await agreement.release()
+      return
+    }
+    const { slabs, buffers } = this.#core
+    const link: Link = {
+      ...{ device, isStructured, hasAllocation, buffers, isClosed: false },
+      output: new Output(this.#socket, slabs, () => this.#onProgress()),
+      onProgress: () => this.#onProgress(),
+      onFault: (err) => this.#core.fault(err),
+    }
+    this.#link = link
+    this.#agreement = agreement
+    this.exportName = agreement.export.name
+    this.#transmission = new Transmission(link, () => this.#hangUp())
+    this.#parser = new RequestParser(this.#transmission)
+    this.#core.attached(this, agreement.export.name)
+    const early = this.#received.rest()
+    this.#onBytes(early, early.length)
+  }
+
+  #readingInPlace(accepted: Socket): Socket {
+    const buffer = this.#core.receiveBuffer
+    const callback = (length: number, bytes: unknown): boolean => this.#onBytes(bytes as Buffer, length)
+    return this.#watched(readInPlace(accepted, { buffer, callback }))
+  }
+
+  #reading(socket: Socket): Socket {
+    socket.on('data', (chunk: Buffer) => {
+      if (!this.#onBytes(chunk, chunk.length)) socket.pause()
+    })
+    return this.#watched(socket.resume())
+  }
+
+  #watched(socket: Socket): Socket {
+    socket.setNoDelay(true)
+    socket.on('error', () => socket.destroy()).on('end', () => socket.destroy())
+    return socket.on('close', () => void this.close())
+  }
+
+  /** False to be given no more for now. */
+  #onBytes(bytes: Buffer, length: number): boolean {
+    const transmission = this.#transmission
+    if (this.#parser === undefined || transmission === undefined)
+      return this.#queue(bytes.subarray(0, length))
+    if (this.#stash.length > 0) {
+      this.#stash = Buffer.concat([this.#stash, bytes.subarray(0, length)])
+      return false
+    }
+    const taken = this.#feed(bytes, length)
+    if (taken < length) this.#stash = Buffer.from(bytes.subarray(taken, length))
+    this.#isPaused = transmission.isHeld
+    return !this.#isPaused
+  }
+
+  #queue(bytes: Uint8Array): boolean {
+    try {
+      this.#received.push(bytes)
+    } catch (err) {
+      this.#failed(err)
+    }
+    return true
+  }
+
+  #feed(bytes: Buffer, length: number): number {
+    this.#isFeeding = true
+    try {
+      return this.#parser?.feed(bytes, 0, length) ?? length
+    } catch (err) {
+      this.#failed(err)
+      return length
+    } finally {
+      this.#isFeeding = false
+      this.#link?.output.flush()
+    }
+  }
+
+  /** What comes outside of a received chunk is written once per turn of the event loop. */
+  #onProgress(): void {
+    if (this.#isFeeding || this.#isFlushDue) return
+    this.#isFlushDue = true
+    setImmediate(() => {
+      this.#isFlushDue = false
+      if (this.#link?.isClosed === false) this.#link.output.flush()
+      if (this.#transmission?.waiting === 0) this.#onIdle?.()
+      if (this.#isPaused && this.#transmission?.isHeld === false) this.#resume()
+    })
+  }
+
+  #resume(): void {
+    const stash = this.#stash
+    this.#stash = Buffer.alloc(0)
+    const taken = this.#feed(stash, stash.length)
+    if (taken < stash.length) this.#stash = stash.subarray(taken)
+    if (this.#transmission?.isHeld !== false) return
+    this.#isPaused = false
+    this.#socket.resume()
+  }
+
+  #failed(err: unknown): void {
+    if (this.#socket.destroyed) return // it went away, which is no fault of a protocol
+    if (err instanceof MalformedPacket) this.#core.protocolError(this, err.message)
+    else this.#core.fault(err)
+    void this.close()
+  }
+
+  #timedOut(): void {
+    this.#core.protocolError(this, 'the negotiation took too long')
+    void this.close()
+  }
+
+  /** Ends the stream once everything that was begun is answered. */
+  #hangUp(): void {
+    if (this.#isEnding) return
+    this.#isEnding = true
+    this.#core.clock.after(END_LIMIT_MS, () => this.#socket.destroy())
+    void this.#idle().then(() => {
+      if (this.#link?.isClosed === false) this.#link.output.flush()
+      this.#socket.end()
+    })
+  }
+
+  async #idle(): Promise<void> {
+    while ((this.#transmission?.waiting ?? 0) > 0) {
+      await new Promise<void>((resolve) => (this.#onIdle = resolve))
+    }
+  }
+
+  async #untilClosed(): Promise<void> {
+    this.#timer.cancel()
+    if (!this.#socket.destroyed) await new Promise((resolve) => this.#socket.once('close', resolve))
+    this.#received.end(new MalformedPacket('NBD handshake', 0, 'the client went away'))
+    if (this.#link !== undefined) this.#link.isClosed = true
+    this.#transmission?.drop()
+    await this.#idle()
+    await this.#agreement?.release().catch((err: unknown) => this.#core.fault(err))
+    this.#core.left(this)
+  }
+}
