@@ -25,6 +25,11 @@ export interface Recipe {
 /** Raised when the builder itself would give another disk from the same recipe. */
 const BUILDER_VERSION = 1
 
+/** What `recipe.json` holds: a whole recipe, or one with packages added to another's. */
+type RecipeFile =
+  | (Omit<Recipe, 'folder' | 'digest'> & { readonly extends?: undefined })
+  | { readonly extends: string; readonly packages: readonly string[] }
+
 /**
  * Reads the recipe called `name`.
  * @throws DaemonError NOT_FOUND when there is none
@@ -36,8 +41,15 @@ export async function loadRecipe(name: string, recipesDir = shippedRecipes()): P
   }
   const text = await readFile(path.join(folder, 'recipe.json'), 'utf8')
   // Shipped with the program and covered by a test, hence trusted.
-  const fields = JSON.parse(text) as Omit<Recipe, 'folder' | 'digest'>
-  return { ...fields, folder, digest: await digestOf(folder) }
+  const fields = JSON.parse(text) as RecipeFile
+  const digest = await digestOf(folder)
+  if (fields.extends === undefined) return { ...fields, folder, digest }
+  const base = await loadRecipe(fields.extends, recipesDir)
+  return {
+    ...base,
+    packages: [...base.packages, ...fields.packages],
+    digest: createHash('sha256').update(base.digest).update(digest).digest('hex'),
+  }
 }
 
 async function digestOf(folder: string): Promise<string> {

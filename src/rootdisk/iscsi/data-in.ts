@@ -58,7 +58,7 @@ export function fillPiece(
     const one = readOne(device, from + done, into, pending !== undefined)
     if (one !== undefined) (pending ??= []).push(one)
   }
-  return pending === undefined ? undefined : allDone(pending)
+  return pending?.length === 1 ? pending[0] : pending && allDone(pending)
 }
 
 function readOne(
