@@ -5,14 +5,16 @@ export const RING_SLOTS = 1024
 export const IO_READ = 0
 export const IO_WRITE = 1
 
+/** Threads that a ring can have. */
+export const MAX_IO_THREADS = 64
+
 // Words of the control part, 32 bits each.
 const HEAD = 0 // requests queued so far
 const TAIL = 1 // requests that threads took so far
-const WAKE = 2 // what sleeping threads wait on; changed to wake one
-const SLEEPERS = 3 // threads that sleep or are about to, and were not called yet
-const ENDED = 4 // requests that ended so far
-const TOLD = 5 // 1: the owner was told that something ended and has not looked yet
-const CONTROL_WORDS = 8
+const ENDED = 2 // requests that ended so far
+const TOLD = 3 // 1: the owner was told that something ended and has not looked yet
+const ASLEEP = 4 // a word for each thread, 1: it sleeps or is about to; whoever makes it 0 has woken it
+const CONTROL_WORDS = ASLEEP + MAX_IO_THREADS
 // Doubles of a request: operation, descriptor, memory id, offset in it, length, position in the file.
 const REQUEST_DOUBLES = 6
 const MASK = RING_SLOTS - 1
@@ -61,9 +63,11 @@ export class IoRing {
     return (this.#head - Atomics.load(this.#control, TAIL)) | 0
   }
 
-  /** Threads that sleep. */
-  get sleepers(): number {
-    return Atomics.load(this.#control, SLEEPERS)
+  /** How many of the first `threads` threads sleep. */
+  sleepers(threads: number): number {
+    let count = 0
+    for (let i = 0; i < threads; i++) count += Atomics.load(this.#control, ASLEEP + i)
+    return count
   }
 
   /** Owner: puts a request into a free slot and queues it. Threads that sleep go on sleeping. */
@@ -81,11 +85,13 @@ export class IoRing {
     Atomics.store(this.#control, HEAD, this.#head)
   }
 
-  /** Owner: wakes one sleeping thread if there is one. */
-  wake(): void {
-    if (!this.#takeSleeper()) return
-    Atomics.add(this.#control, WAKE, 1)
-    Atomics.notify(this.#control, WAKE, 1)
+  /** Owner: wakes one of the first `threads` threads if one sleeps. */
+  wake(threads: number): void {
+    for (let word = ASLEEP; word < ASLEEP + threads; word++) {
+      if (Atomics.compareExchange(this.#control, word, 1, 0) === 0) continue
+      Atomics.notify(this.#control, word, 1)
+      return
+    }
   }
 
   /** Owner: a slot whose request ended, or -1. Its result is read before it is used again. */
@@ -114,12 +120,12 @@ export class IoRing {
     return async ? value : undefined
   }
 
-  /** Thread: the slot of the next request; sleeps until there is one. */
-  take(): number {
+  /** Thread `index`: the slot of the next request; sleeps until there is one. */
+  take(index: number): number {
     for (;;) {
       const tail = Atomics.load(this.#control, TAIL)
       if (tail === Atomics.load(this.#control, HEAD)) {
-        this.#sleep()
+        this.#sleep(index)
         continue
       }
       const slot = this.#queue[tail & MASK] ?? 0
@@ -149,21 +155,12 @@ export class IoRing {
     if (Atomics.exchange(this.#control, TOLD, 1) === 0) Atomics.notify(this.#control, TOLD)
   }
 
-  #sleep(): void {
+  #sleep(index: number): void {
     const control = this.#control
-    const before = Atomics.load(control, WAKE)
-    Atomics.add(control, SLEEPERS, 1)
+    const word = ASLEEP + index
+    Atomics.store(control, word, 1)
     // A request queued since the last look would wake nobody: look again now that we count as a sleeper.
-    if (Atomics.load(control, HEAD) !== Atomics.load(control, TAIL)) this.#takeSleeper()
-    else Atomics.wait(control, WAKE, before)
-  }
-
-  /** Counts one sleeper less, whoever it is; false when there is none. */
-  #takeSleeper(): boolean {
-    for (;;) {
-      const sleepers = Atomics.load(this.#control, SLEEPERS)
-      if (sleepers <= 0) return false
-      if (Atomics.compareExchange(this.#control, SLEEPERS, sleepers, sleepers - 1) === sleepers) return true
-    }
+    if (Atomics.load(control, HEAD) === Atomics.load(control, TAIL)) Atomics.wait(control, word, 1)
+    else Atomics.store(control, word, 0)
   }
 }

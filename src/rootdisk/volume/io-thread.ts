@@ -5,6 +5,8 @@ import { IO_READ, IoRing, type IoRequest } from './io-ring.js'
 /** What an I/O thread is started with. */
 export interface IoThreadData {
   readonly ring: SharedArrayBuffer
+  /** Which of the ring's threads it is, from 0. */
+  readonly index: number
   /** Brings {@link SharedMemory} before a request speaks of it. */
   readonly port: MessagePort
 }
@@ -15,12 +17,12 @@ export interface SharedMemory {
   readonly memory: SharedArrayBuffer
 }
 
-const { ring: shared, port } = workerData as IoThreadData // our own parent made it
+const { ring: shared, index, port } = workerData as IoThreadData // our own parent made it
 const ring = new IoRing(shared)
 const memories: Uint8Array[] = []
 
 for (;;) {
-  const slot = ring.take()
+  const slot = ring.take(index)
   const request = ring.request(slot)
   ring.end(slot, perform(request))
 }

@@ -13,7 +13,7 @@ const STUCK_MS = 1
 
 /** How many threads there are, and how much memory they share with us. */
 export interface IoThreadsOptions {
-  /** I/Os that a slow disk is given at a time. */
+  /** I/Os that a slow disk is given at a time, at most 64. */
   readonly threads: number
   /** Beyond it {@link IoThreads.allocate} gives memory that only libuv's pool can use. */
   readonly sharedBytes: number
@@ -57,9 +57,9 @@ export class IoThreads implements Service {
 
   start(onFatal: (cause: Error) => void): Promise<void> {
     const file = import.meta.filename.endsWith('.ts') ? './io-thread.ts' : './io-thread.js'
-    for (let i = 0; i < this.#options.threads; i++) {
+    for (let index = 0; index < this.#options.threads; index++) {
       const { port1, port2 } = new MessageChannel()
-      const workerData: IoThreadData = { ring: this.#ring.memory, port: port2 }
+      const workerData: IoThreadData = { ring: this.#ring.memory, index, port: port2 }
       const worker = new Worker(new URL(file, import.meta.url), { workerData, transferList: [port2] })
       worker.on('error', onFatal)
       port1.unref()
@@ -112,8 +112,9 @@ export class IoThreads implements Service {
   /** Once for all that one received chunk queued: waking a thread costs as much as doing a small read. */
   readonly #wake = (): void => {
     this.#isWakeDue = false
-    const { sleepers, backlog } = this.#ring
-    if (sleepers === this.#threads.length || (sleepers > 0 && backlog > CROWD)) this.#ring.wake()
+    const threads = this.#threads.length
+    const isAnyAwake = this.#ring.sleepers(threads) < threads
+    if (!isAnyAwake || this.#ring.backlog > CROWD) this.#ring.wake(threads)
     if (!this.#isListening) this.#listen()
     if (!this.#isWatching) this.#watch()
   }
@@ -144,7 +145,7 @@ export class IoThreads implements Service {
     this.#clock.after(STUCK_MS, () => {
       this.#isWatching = false
       if (this.#ring.backlog === 0) return
-      if (this.#ring.backlog >= backlog) this.#ring.wake()
+      if (this.#ring.backlog >= backlog) this.#ring.wake(this.#threads.length)
       this.#watch()
     })
   }
