@@ -14,6 +14,18 @@ export interface Clock {
   after(ms: number, fn: () => void): Timer
 }
 
+/** Resolves when `pending` has ended, either way, or after `ms` milliseconds. */
+export function atMost(clock: Clock, ms: number, pending: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = clock.after(ms, resolve)
+    const ended = (): void => {
+      timer.cancel()
+      resolve()
+    }
+    pending.then(ended, ended)
+  })
+}
+
 /** The machine's clock. */
 export const systemClock: Clock = {
   nowMs: () => Date.now(),

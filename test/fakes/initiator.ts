@@ -105,6 +105,17 @@ export class Initiator {
     this.#sendSealed(header.zeros(-data.length & 3).bytes())
   }
 
+  /** Pings and waits for the answer: everything sent before has arrived. */
+  async ping(): Promise<void> {
+    const header = Buffer.alloc(48)
+    header.writeUInt16BE(0x4080)
+    header.writeUInt32BE(0x70696e67, 16)
+    header.writeUInt32BE(0xffffffff, 20)
+    this.#sendSealed(header)
+    const reply = await this.receive()
+    if (reply?.opcode !== 0x20) throw new Error(`not an answer to a ping: ${String(reply?.opcode)}`)
+  }
+
   #sendSealed(pdu: Buffer): void {
     const bytes = withDigests(pdu, this.digests)
     if (this.damageNext) bytes[60] = (bytes[60] ?? 0) ^ 1

@@ -11,6 +11,9 @@ export class MemoryDisk implements BlockDevice {
   failure: BlockError | undefined
   flushes = 0
   isClosed = false
+  /** Calls that a slow disk has begun and not ended. */
+  inFlight = 0
+  #held: { reached: () => void; released: Promise<void> } | undefined
 
   constructor(sizeBytes: number, options: { isReadOnly?: boolean; isSlow?: boolean } = {}) {
     this.bytes = Buffer.alloc(sizeBytes)
@@ -56,9 +59,32 @@ export class MemoryDisk implements BlockDevice {
     return extents
   }
 
+  /** From now on no call of a slow disk ends before `release`; `reached` resolves when the first has begun. */
+  hold(): { reached: Promise<void>; release: () => void } {
+    let release = (): void => undefined
+    const released = new Promise<void>((resolve) => (release = resolve))
+    const reached = new Promise<void>((resolve) => (this.#held = { reached: resolve, released }))
+    return {
+      reached,
+      release: () => {
+        this.#held = undefined
+        release()
+      },
+    }
+  }
+
   close(): Promise<void> {
     this.isClosed = true
     return Promise.resolve()
+  }
+
+  async #later(work: () => void): Promise<void> {
+    this.inFlight++
+    this.#held?.reached()
+    await this.#held?.released
+    await new Promise((resolve) => setImmediate(resolve))
+    this.inFlight--
+    work()
   }
 
   #run(work: () => void): undefined | Promise<void> {
@@ -70,11 +96,6 @@ export class MemoryDisk implements BlockDevice {
       work()
       return undefined
     }
-    return new Promise((resolve) => {
-      setImmediate(() => {
-        work()
-        resolve()
-      })
-    })
+    return this.#later(work)
   }
 }

@@ -14,6 +14,8 @@ export class Channel {
   /** Non-immediate commands that were taken and not answered: the window shrinks by them. */
   openCommands = 0
   isClosed = false
+  /** Numbers after the next one that will never come; as many as fit into the window. */
+  readonly #considered = new Set<number>()
 
   constructor(output: Output, parameters: Parameters, numbers: { expCmdSn: number; statSn: number }) {
     this.output = output
@@ -35,9 +37,26 @@ export class Channel {
 
   /** Counts a non-immediate command in; false when its CmdSN is not the next one and it must be ignored. */
   acceptCmdSn(cmdSn: number): boolean {
+    if (cmdSn !== this.expCmdSn) this.#skipConsidered()
     if (cmdSn !== this.expCmdSn || isAfter(cmdSn, this.maxCmdSn)) return false
     this.expCmdSn = nextSerial(this.expCmdSn)
     return true
+  }
+
+  /**
+   * Whether `refCmdSn`, of a command that never came, is in the window and before `cmdSn`: then it counts as
+   * received, and nobody waits for it any more (RFC 7143 §11.5.1).
+   */
+  considerReceived(refCmdSn: number, cmdSn: number): boolean {
+    const isInWindow = !isAfter(this.expCmdSn, refCmdSn) && !isAfter(refCmdSn, this.maxCmdSn)
+    if (!isInWindow || !isAfter(cmdSn, refCmdSn)) return false
+    this.#considered.add(refCmdSn)
+    this.#skipConsidered()
+    return true
+  }
+
+  #skipConsidered(): void {
+    while (this.#considered.delete(this.expCmdSn)) this.expCmdSn = nextSerial(this.expCmdSn)
   }
 
   /** Starts a PDU in the output: header zeroed, opcode, flags, lengths, tag and window filled in. */

@@ -9,17 +9,22 @@ import { Output } from './output.js'
 import { REJECT_REASON } from './pdu.js'
 import { DigestReceiver, HeaderDamaged } from './digest-receiver.js'
 import { DigestWriter } from './digest-writer.js'
+import { Liveness } from './liveness.js'
 import { Inbound } from './inbound.js'
 import type { Parameters } from './parameters.js'
 import { Receiver, type PduSink } from './receiver.js'
-import { sendReject } from './responses.js'
+import { sendPing, sendReject } from './responses.js'
+import { portalAddress, sendTargets } from './send-targets.js'
 import { Session } from './session.js'
+import { TaskManagement } from './task-management.js'
 import type { ActiveTarget } from './active-target.js'
 import { type Peer, type PortalCore } from './portal-core.js'
 
 /** Output that waits for the initiator to take it; beyond this we read no further commands. */
 const MAX_BACKLOG_BYTES = 8 << 20
 const LOGIN_DATA_BYTES = 16_384
+/** TCP asks the other end after this much silence, also where iSCSI pings are not understood. */
+const KEEP_ALIVE_MS = 60_000
 
 /** One TCP connection from accept to close; in full feature phase it is its session (RFC 7143: one each). */
 export class Connection implements Peer, PduSink {
@@ -37,10 +42,14 @@ export class Connection implements Peer, PduSink {
   readonly #output: Output
   readonly #inbound: Inbound
   readonly #timer: Timer
+  readonly #liveness = new Liveness()
+  readonly gone: Promise<void>
   #phase: PduSink
   #fullFeature: FullFeature | undefined
   #receiver: Receiver | DigestReceiver
   #isBusy = false
+  /** No further command is taken: a planned stop is under way. */
+  #isStopped = false
   #isFlushDue = false
   #isEnding = false
   #isSeedRead = false
@@ -59,9 +68,10 @@ export class Connection implements Peer, PduSink {
       onTurnEnd: () => this.#output.flush(),
       onError: (err) => this.#failed(err),
     })
-    this.#socket.setNoDelay(true)
+    this.#socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS)
     this.#socket.on('error', () => this.destroy()).on('end', () => this.destroy())
-    this.#socket.on('close', () => void this.close())
+    this.gone = new Promise((resolve) => this.#socket.once('close', resolve))
+    void this.gone.then(() => this.close())
     this.#output = new Output(this.#socket, core.slabs, () => this.#onWritten())
     this.#phase = new LoginPhase({
       find: (iqn) => core.targets.find(iqn),
@@ -78,7 +88,7 @@ export class Connection implements Peer, PduSink {
   }
 
   get isHeld(): boolean {
-    return this.#isBusy || this.#output.backlogBytes > MAX_BACKLOG_BYTES
+    return this.#isBusy || this.#isStopped || this.#output.backlogBytes > MAX_BACKLOG_BYTES
   }
 
   placeFor(bytes: Buffer, at: number, length: number): Uint8Array | undefined {
@@ -97,6 +107,28 @@ export class Connection implements Peer, PduSink {
     this.#output.flush()
     this.#socket.end()
     this.#core.clock.after(2000, () => this.destroy())
+  }
+
+  /** Takes no further command. */
+  hold(): void {
+    this.#isStopped = true
+  }
+
+  /**
+   * Called at a steady pace: an operating system that is silent is pinged, one that stays silent is given up.
+   * iPXE ends its connection when it is pinged; TCP keep-alive is for it.
+   */
+  checkAlive(): void {
+    if (!this.isLoggedIn || !this.isKernel || this.#isEnding) return
+    if (this.session?.tasks.isBusy === true) return // it may be us who is slow
+    const wanted = this.#liveness.turn()
+    if (wanted === 'give-up') {
+      this.#core.lost(this)
+      this.destroy()
+    } else if (wanted === 'ping' && this.session !== undefined) {
+      sendPing(this.session.channel)
+      this.flushLater()
+    }
   }
 
   /** Closes now. */
@@ -119,6 +151,7 @@ export class Connection implements Peer, PduSink {
   }
 
   #onBytes(buffer: Buffer, length: number): boolean {
+    this.#liveness.heard()
     return this.#isEnding || this.#inbound.take(buffer, length) // when ending read on, to see the end of the stream
   }
 
@@ -148,11 +181,11 @@ export class Connection implements Peer, PduSink {
     const at = this.#output.room(bytes.length)
     this.#output.bytes.set(bytes, at)
     this.#output.commit(bytes.length)
-    this.#flushLater()
+    this.flushLater()
   }
 
   /** What comes outside of a received chunk is written once per turn of the event loop. */
-  #flushLater(): void {
+  flushLater(): void {
     if (this.#inbound.isFeeding || this.#isFlushDue) return
     this.#isFlushDue = true
     setImmediate(() => {
@@ -190,7 +223,7 @@ export class Connection implements Peer, PduSink {
       const seat = { units: target.units, port: this }
       this.session = new Session(channel, seat, this.#core.buffers, {
         onRead: (lun, lba) => this.#onRead(lun, lba),
-        onOutput: () => this.#flushLater(),
+        onOutput: () => this.flushLater(),
         onFault: (err) => this.#core.fault(err),
       })
     }
@@ -223,14 +256,16 @@ export class Connection implements Peer, PduSink {
   }
 
   #makeFullFeature(channel: Channel): FullFeature {
+    const { session, target } = this
+    const onOutput = (): void => this.flushLater()
+    const taskManagement = session && target && new TaskManagement({ session, target, onOutput })
     return new FullFeature({
       channel,
-      session: this.session,
-      sendTargets: (value) => this.#core.sendTargets(this, portalAddress(this.#socket), value),
-      siblings: () => [...(this.target?.members ?? [])].flatMap((member) => member.session ?? []),
-      units: this.target?.units,
+      session,
+      sendTargets: (value) =>
+        sendTargets(this.#core.targets.list(), this, value, portalAddress(this.#socket)),
+      taskManagement,
       isHeld: () => this.isHeld,
-      onOutput: () => this.#flushLater(),
       end: () => this.end(),
     })
   }
@@ -241,10 +276,4 @@ export class Connection implements Peer, PduSink {
     this.#isSeedRead = true
     this.#core.seedRead(this)
   }
-}
-
-/** TargetAddress as SendTargets has it (RFC 7143 §13.8): IPv6 in brackets, portal group 1. */
-function portalAddress({ localAddress = '', localPort = 0 }: Socket): string {
-  const host = localAddress.includes(':') ? `[${localAddress}]` : localAddress
-  return `${host}:${localPort},1`
 }

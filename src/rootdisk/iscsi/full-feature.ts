@@ -1,47 +1,24 @@
 import { MalformedPacket } from '../../wire/malformed-packet.js'
-import type { TargetUnits } from '../scsi/target-units.js'
 import type { Channel } from './channel.js'
 import { negotiate } from './parameters.js'
-import { BHS_BYTES, NO_TAG, readLun, REJECT_REASON, REQUEST, RESPONSE } from './pdu.js'
+import { BHS_BYTES, NO_TAG, REJECT_REASON, REQUEST, RESPONSE } from './pdu.js'
 import type { PduSink } from './receiver.js'
 import { sendNopIn, sendPlain, sendReject } from './responses.js'
 import type { Session } from './session.js'
-import type { Task } from './task.js'
+import type { TaskManagement } from './task-management.js'
 import { MAX_TEXT_BYTES, type TextPairs } from './text.js'
 import { TextExchange } from './text-exchange.js'
-
-/** Task management functions (RFC 7143 §11.5.1) and answers (§11.6.1). */
-const FUNCTION = {
-  ABORT_TASK: 1,
-  ABORT_TASK_SET: 2,
-  CLEAR_TASK_SET: 4,
-  LUN_RESET: 5,
-  WARM_RESET: 6,
-  COLD_RESET: 7,
-  REASSIGN: 8,
-}
-const OF_ONE_LUN: ReadonlySet<number> = new Set([
-  FUNCTION.ABORT_TASK,
-  FUNCTION.ABORT_TASK_SET,
-  FUNCTION.CLEAR_TASK_SET,
-  FUNCTION.LUN_RESET,
-])
-const ANSWER = { COMPLETE: 0, NO_TASK: 1, NO_LUN: 2, REASSIGN_NOT_SUPPORTED: 4, NOT_SUPPORTED: 5 }
-const NOTHING = Promise.resolve()
 
 /** What a connection in full feature phase needs from around it. */
 export interface FullFeatureDeps {
   readonly channel: Channel
   /** Undefined in a discovery session. */
   readonly session: Session | undefined
-  /** Key=value pairs that answer SendTargets with this value. */
-  sendTargets(value: string): [string, string][]
-  /** Every session of the same target, this one included. */
-  siblings(): Iterable<Session>
   /** Undefined in a discovery session. */
-  readonly units: TargetUnits | undefined
+  readonly taskManagement: TaskManagement | undefined
+  /** Key=value pairs that answer SendTargets with this value. */
+  sendTargets(value: string): TextPairs
   isHeld(): boolean
-  onOutput(): void
   /** Closes the connection once everything queued is sent. */
   end(): void
 }
@@ -96,9 +73,7 @@ export class FullFeature implements PduSink {
   }
 
   #session(opcode: number): Session {
-    const { session } = this.#deps
-    if (session !== undefined) return session
-    throw new MalformedPacket('iSCSI PDU', 0, `opcode ${opcode} in a discovery session`)
+    return this.#deps.session ?? onlyDiscovery(opcode)
   }
 
   #onControl(opcode: number, bytes: Buffer, at: number): void {
@@ -119,7 +94,7 @@ export class FullFeature implements PduSink {
         this.#text.onRequest(bytes, at, this.#segment)
         return
       case REQUEST.TASK_MANAGEMENT:
-        this.#onTaskManagement(bytes, at, itt)
+        ;(this.#deps.taskManagement ?? onlyDiscovery(opcode)).onRequest(bytes, at)
         return
       case REQUEST.LOGOUT:
         sendPlain(this.#deps.channel, RESPONSE.LOGOUT, itt, ((bytes[at + 1] ?? 0) & 0x7f) === 2 ? 2 : 0)
@@ -144,49 +119,8 @@ export class FullFeature implements PduSink {
     negotiate(key, value, this.#deps.channel.parameters)
     return []
   }
+}
 
-  #onTaskManagement(bytes: Buffer, at: number, itt: number): void {
-    const session = this.#session(REQUEST.TASK_MANAGEMENT)
-    const code = (bytes[at + 1] ?? 0) & 0x7f
-    const lun = readLun(bytes, at + 8)
-    const [answer, done] = this.#manage(session, code, lun, bytes.readUInt32BE(at + 20))
-    // A command that was aborted may still be with a device: the answer says it can do no more (SAM-5 §7.1).
-    void done.then(() => {
-      if (this.#deps.channel.isClosed) return
-      sendPlain(this.#deps.channel, RESPONSE.TASK_MANAGEMENT, itt, answer)
-      this.#deps.onOutput()
-    })
-  }
-
-  #manage(session: Session, code: number, lun: number, tag: number): [number, Promise<unknown>] {
-    if (code === FUNCTION.REASSIGN) return [ANSWER.REASSIGN_NOT_SUPPORTED, NOTHING]
-    if (code === FUNCTION.WARM_RESET || code === FUNCTION.COLD_RESET) return [ANSWER.COMPLETE, this.#reset()]
-    if (!OF_ONE_LUN.has(code)) return [ANSWER.NOT_SUPPORTED, NOTHING]
-    if (this.#deps.units?.unit(lun) === undefined) return [ANSWER.NO_LUN, NOTHING]
-    if (code === FUNCTION.LUN_RESET) return [ANSWER.COMPLETE, this.#reset(lun)]
-    if (code === FUNCTION.CLEAR_TASK_SET) {
-      return [ANSWER.COMPLETE, this.#abortEverywhere((task) => task.lun === lun)]
-    }
-    return this.#abort(session, code, lun, tag)
-  }
-
-  #abort(session: Session, code: number, lun: number, tag: number): [number, Promise<unknown>] {
-    const isMeant = (task: Task): boolean =>
-      task.lun === lun && (code !== FUNCTION.ABORT_TASK || task.itt === tag)
-    const tasks = session.tasks.all().filter(isMeant)
-    const isMissing = code === FUNCTION.ABORT_TASK && tasks.length === 0
-    return isMissing ? [ANSWER.NO_TASK, NOTHING] : [ANSWER.COMPLETE, session.abort(tasks)]
-  }
-
-  /** Of one LUN, or of the target; every session is told, this one too (SAM-5 §6.3.3). */
-  async #reset(lun?: number): Promise<void> {
-    await this.#abortEverywhere((task) => lun === undefined || task.lun === lun)
-    if (lun === undefined) this.#deps.units?.resetTarget()
-    else this.#deps.units?.resetUnit(lun)
-  }
-
-  #abortEverywhere(isMeant: (task: Task) => boolean): Promise<unknown> {
-    const sessions = [...this.#deps.siblings()]
-    return Promise.all(sessions.map((session) => session.abort(session.tasks.all().filter(isMeant))))
-  }
+function onlyDiscovery(opcode: number): never {
+  throw new MalformedPacket('iSCSI PDU', 0, `opcode ${opcode} in a discovery session`)
 }

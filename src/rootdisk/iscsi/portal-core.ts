@@ -5,10 +5,11 @@ import type { TargetSpec } from '../export.js'
 import { memoryReservations, type ReservationStore } from '../scsi/reservation-state.js'
 import { ActiveTarget, type Member } from './active-target.js'
 import { BufferPool } from './buffer-pool.js'
+import type { Leaving } from './drain.js'
 import { IssuedChallenges } from './chap-login.js'
+import { Connections, type ConnectionLimits } from './connections.js'
 import { LOGIN_STATUS, LoginRefused } from './login-refused.js'
 import { SlabPool } from './output.js'
-import type { Session } from './session.js'
 
 /** The targets of the host, as far as the portal asks. */
 export interface TargetDirectory {
@@ -42,15 +43,23 @@ export interface IscsiPortalDeps {
 const WRITE_MEMORY_BYTES = 32 << 20
 
 /** A connection, as far as the portal looks at it. */
-export interface Peer extends Member {
+export interface Peer extends Member, Leaving {
   readonly iqn: string
   readonly remoteAddress: string
   readonly isKernel: boolean
   readonly isLoggedIn: boolean
-  /** Undefined before login and in discovery. */
-  readonly session: Session | undefined
-  /** Ends it; resolves when no device works for it. */
-  close(): Promise<void>
+  /** Closes it now. */
+  destroy(): void
+  /** Pings or ends it when it has been silent for long. */
+  checkAlive(): void
+}
+
+/** How much a portal takes on. */
+export interface PortalLimits {
+  readonly connections: ConnectionLimits
+  /** From accept to full feature phase. */
+  readonly loginTimeoutMs: number
+  readonly maxSessionsPerTarget: number
 }
 
 /** What the connections of a portal share: memory, open targets, and their voice. */
@@ -63,7 +72,7 @@ export class PortalCore {
   readonly slabs: SlabPool
   readonly buffers: BufferPool
   readonly challenges = new IssuedChallenges()
-  readonly connections = new Set<Peer>()
+  readonly connections: Connections<Peer>
   readonly #deps: IscsiPortalDeps
   readonly #maxSessionsPerTarget: number
   readonly #reservations: ReservationStore
@@ -71,10 +80,11 @@ export class PortalCore {
   readonly #closing = new Map<string, Promise<void>>()
   #tsih = 0
 
-  constructor(deps: IscsiPortalDeps, limits: { loginTimeoutMs: number; maxSessionsPerTarget: number }) {
+  constructor(deps: IscsiPortalDeps, limits: PortalLimits) {
     this.#deps = deps
     this.slabs = new SlabPool(deps.allocate)
     this.buffers = new BufferPool(WRITE_MEMORY_BYTES, deps.allocate)
+    this.connections = new Connections(limits.connections, (address) => this.#crowded(address))
     this.targets = deps.targets
     this.#reservations = deps.reservations ?? memoryReservations()
     this.clock = deps.clock
@@ -131,23 +141,8 @@ export class PortalCore {
     return [...this.#active.keys()]
   }
 
-  /** SendTargets (RFC 7143 appendix C): an initiator is shown its own targets and no other. */
-  sendTargets(connection: Peer, address: string, value: string): [string, string][] {
-    const isWanted = (spec: TargetSpec): boolean => {
-      if (spec.initiatorIqn.toLowerCase() !== connection.initiator) return false
-      return value === 'All' ? connection.iqn === '' : spec.iqn === (value === '' ? connection.iqn : value)
-    }
-    // The address may be left out for the portal asked, but libiscsi then shows no target at all.
-    return this.targets
-      .list()
-      .filter(isWanted)
-      .flatMap((spec): [string, string][] => [
-        ['TargetName', spec.iqn],
-        ['TargetAddress', address],
-      ])
-  }
-
   loggedIn(connection: Peer): void {
+    this.connections.loggedIn(connection)
     const { iqn, initiator, remoteAddress, isKernel } = connection
     if (iqn === '') return
     const stage: Stage = isKernel ? 'kernel-login' : 'iscsi-login'
@@ -183,8 +178,19 @@ export class PortalCore {
     this.#emit('iscsi.digest-error', message, connection)
   }
 
+  /** It does not answer: whatever it had open is ended, so that the next one finds nothing in its way. */
+  lost(connection: Peer): void {
+    const message = `${connection.initiator} does not answer any more: its session is ended`
+    this.#emit('iscsi.lost', message, connection)
+  }
+
   fault(err: unknown): void {
     this.#deps.log.error({ err }, 'iSCSI command failed inside the target')
+  }
+
+  #crowded(address: string): void {
+    const message = `more connections than the iSCSI portal takes on, the last from ${address}`
+    this.#deps.emit({ kind: 'iscsi.crowded', message, ip: address })
   }
 
   #emit(kind: string, message: string, connection: Peer, stage?: Stage): void {

@@ -1,6 +1,8 @@
 import { createServer, type Server, type Socket } from 'node:net'
+import type { Timer } from '../../clock.js'
 import type { Service } from '../../service.js'
 import { Connection } from './connection.js'
+import { drain } from './drain.js'
 import { PortalCore, type IscsiPortalDeps, type Peer } from './portal-core.js'
 
 /** Where the portal listens and how much it takes on. */
@@ -10,8 +12,13 @@ export interface IscsiPortalOptions {
   readonly port: number
   /** A listening socket that was handed over; then host and port are not used. */
   readonly fd?: number
-  /** Further connections are closed at once. Default 4096. */
+  /** Further connections are closed at once. Default 4096, and 256 of one address. */
   readonly maxConnections?: number
+  readonly maxConnectionsPerAddress?: number
+  /** Connections in their login; one more costs the oldest of them its place. Default 512. */
+  readonly maxLogins?: number
+  /** An operating system silent for one to two of these is pinged, after one more it is given up. Default 20000. */
+  readonly pingMs?: number
   /** From accept to full feature phase. Default 15000. */
   readonly loginTimeoutMs?: number
   /** How long a planned stop waits for initiators to log out. Default 1000. */
@@ -33,12 +40,19 @@ export class IscsiPortal implements Service {
   readonly name = 'iscsi'
   readonly #options: IscsiPortalOptions
   readonly #core: PortalCore
+  readonly #pingMs: number
+  readonly #drainMs: number
   #server: Server | undefined
+  #pings: Timer | undefined
 
   constructor(options: IscsiPortalOptions, deps: IscsiPortalDeps) {
     this.#options = options
-    const { loginTimeoutMs = 15_000, maxSessionsPerTarget = 16 } = options
-    this.#core = new PortalCore(deps, { loginTimeoutMs, maxSessionsPerTarget })
+    const { loginTimeoutMs = 15_000, maxSessionsPerTarget = 16, pingMs = 20_000, drainMs = 1000 } = options
+    const { maxConnections = 4096, maxConnectionsPerAddress = 256, maxLogins = 512 } = options
+    const connections = { total: maxConnections, perAddress: maxConnectionsPerAddress, loggingIn: maxLogins }
+    this.#core = new PortalCore(deps, { connections, loginTimeoutMs, maxSessionsPerTarget })
+    this.#pingMs = pingMs
+    this.#drainMs = drainMs
   }
 
   /** The port it listens on; 0 before start. */
@@ -58,29 +72,36 @@ export class IscsiPortal implements Service {
       })
     })
     this.#server = server
+    this.#pingLater()
   }
 
+  /** Takes nothing new, asks the initiators to log out and come again, and closes within two seconds. */
   async stop(): Promise<void> {
+    this.#pings?.cancel()
     const server = this.#server
     this.#server = undefined
     const closed = new Promise<void>((resolve) => {
       if (server === undefined) resolve()
       else server.close(() => resolve())
     })
-    await this.#closeAll([...this.#core.connections])
+    await Promise.all(
+      this.#core.connections.list().map((each) => drain(each, this.#core.clock, this.#drainMs)),
+    )
+    await this.#core.settled()
     await closed
   }
 
   /** Normal sessions now. */
   sessions(): SessionReport[] {
-    return [...this.#core.connections]
+    return this.#core.connections
+      .list()
       .filter((each) => each.session !== undefined && each.isLoggedIn)
       .map(({ iqn, initiator, remoteAddress, isKernel }) => ({ iqn, initiator, remoteAddress, isKernel }))
   }
 
   /** Closes the sessions of a target; resolves when its devices are flushed and closed. */
   async drop(iqn: string): Promise<void> {
-    await this.#closeAll([...this.#core.connections].filter((each) => each.iqn === iqn))
+    await this.#closeAll(this.#core.connections.list().filter((each) => each.iqn === iqn))
   }
 
   /** Closes the sessions of targets that are not there any more. */
@@ -94,10 +115,16 @@ export class IscsiPortal implements Service {
     await this.#core.settled()
   }
 
+  #pingLater(): void {
+    this.#pings = this.#core.clock.after(this.#pingMs, () => {
+      for (const each of this.#core.connections.list()) each.checkAlive()
+      this.#pingLater()
+    })
+  }
+
   #accept(socket: Socket): void {
-    const { maxConnections = 4096 } = this.#options
     socket.on('error', () => socket.destroy())
-    if (this.#core.connections.size >= maxConnections) socket.destroy()
+    if (!this.#core.connections.hasRoom(socket.remoteAddress ?? '')) socket.destroy()
     else this.#core.connections.add(new Connection(socket, this.#core))
   }
 }

@@ -5,6 +5,8 @@ import { BHS_BYTES, NO_TAG, type REJECT_REASON, RESPONSE } from './pdu.js'
 import type { Task } from './task.js'
 
 const FINAL = 0x80
+/** Our tag in a ping; one is enough, nothing depends on which ping was answered. */
+const PING_TAG = 1
 
 /** A SCSI Response with sense if there is some (RFC 7143 §11.4). */
 export function sendScsiResponse(
@@ -76,6 +78,25 @@ export function sendNopIn(channel: Channel, itt: number, lun: Uint8Array, data: 
   bytes.writeUInt32BE(NO_TAG, at + 20)
   channel.stampStatSn(bytes, at)
   channel.end(at, data)
+}
+
+/** NOP-In that wants an answer: is the initiator still there? Takes no StatSN (RFC 7143 §11.19). */
+export function sendPing(channel: Channel): void {
+  const at = channel.begin(RESPONSE.NOP_IN, FINAL, NO_TAG)
+  const { bytes } = channel.output
+  bytes.writeUInt32BE(PING_TAG, at + 20)
+  bytes.writeUInt32BE(channel.statSn, at + 24)
+  channel.end(at)
+}
+
+/** Asynchronous message 1: the target wants a logout within `seconds` (RFC 7143 §11.9.1). */
+export function sendLogoutRequest(channel: Channel, seconds: number): void {
+  const at = channel.begin(RESPONSE.ASYNC, FINAL, NO_TAG)
+  const { bytes } = channel.output
+  channel.stampStatSn(bytes, at)
+  bytes[at + 36] = 1
+  bytes.writeUInt16BE(seconds, at + 42)
+  channel.end(at)
 }
 
 /** Ready To Transfer: the initiator may send `length` bytes from `offset` (RFC 7143 §11.8). */

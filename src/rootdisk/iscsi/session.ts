@@ -8,7 +8,8 @@ import { dataOutBytes } from '../scsi/transfer-length.js'
 import type { Seat } from './active-target.js'
 import type { BufferPool } from './buffer-pool.js'
 import type { Channel } from './channel.js'
-import { NO_TAG, readLun, REQUEST } from './pdu.js'
+import { checkBurst, checkDataOut } from './data-out.js'
+import { readLun, REQUEST } from './pdu.js'
 import { Reads } from './reads.js'
 import { sendOutcome, sendR2t } from './responses.js'
 import { devicesDone, Task, TaskSet } from './task.js'
@@ -119,6 +120,11 @@ export class Session {
       if (!task.isRunning) this.#release(task)
     }
     return devicesDone(tasks)
+  }
+
+  /** Resolves when every command that has all its data is answered. */
+  answered(): Promise<void> {
+    return devicesDone(this.tasks.running())
   }
 
   /** Ends everything; resolves when no device works for this session. */
@@ -265,27 +271,4 @@ function isPlainRead(bytes: Buffer, at: number): boolean {
   if (control === undefined || bytes.readUInt32BE(at + 20) === 0) return false
   if (((bytes[at + 1] ?? 0) & (READ | WRITE | FINAL)) !== (READ | FINAL)) return false
   return ((bytes[at + 32 + control] ?? 0) & 0x04) === 0 && !hasProtection(bytes, at + 32)
-}
-
-/** The final bit comes with the last byte of a burst; unsolicited data may end earlier. */
-function checkBurst(task: Task, isFinal: boolean): void {
-  const isBurstDone = task.receivedBytes === task.burstEnd
-  const isSolicited = task.ttt !== NO_TAG
-  if (isSolicited ? isFinal === isBurstDone : isFinal || !isBurstDone) return
-  throw new MalformedPacket('iSCSI Data-Out', 1, 'the final bit does not end the burst')
-}
-
-/** RFC 7143 §11.7: with DataPDUInOrder and one burst at a time there is only one right next PDU. */
-function checkDataOut(task: Task, bytes: Buffer, at: number, length: number): void {
-  const [ttt, dataSn, offset] = [
-    bytes.readUInt32BE(at + 20),
-    bytes.readUInt32BE(at + 36),
-    bytes.readUInt32BE(at + 40),
-  ]
-  if (ttt !== task.ttt) throw new MalformedPacket('iSCSI Data-Out', 20, 'not the transfer asked for')
-  if (dataSn !== task.dataSn)
-    throw new MalformedPacket('iSCSI Data-Out', 36, `DataSN ${dataSn} is not ${task.dataSn}`)
-  if (offset !== task.receivedBytes) throw new MalformedPacket('iSCSI Data-Out', 40, 'data out of order')
-  if (offset + length > task.burstEnd)
-    throw new MalformedPacket('iSCSI Data-Out', 5, 'more data than the burst has')
 }

@@ -58,6 +58,11 @@ export class TaskSet {
     return this.#tasks.size
   }
 
+  /** A device has something to do. */
+  get isBusy(): boolean {
+    return this.#running.size > 0
+  }
+
   add(task: Task): void {
     this.#tasks.set(task.itt, task)
   }
