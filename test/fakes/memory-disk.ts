@@ -4,7 +4,8 @@ const ZEROS = Buffer.alloc(4096)
 
 /** A disk in memory; with `isSlow` every call takes a turn of the event loop. */
 export class MemoryDisk implements BlockDevice {
-  readonly bytes: Buffer
+  /** A test that grows the disk puts longer ones here. */
+  bytes: Buffer
   readonly isReadOnly: boolean
   isSlow: boolean
   /** Next calls fail with this. */
