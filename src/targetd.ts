@@ -17,7 +17,6 @@ import { EventBuffer } from './rootdisk/target/event-buffer.js'
 import { Exports } from './rootdisk/target/exports.js'
 import { NbdExports } from './rootdisk/target/nbd-exports.js'
 import { OpenVolumes } from './rootdisk/target/open-volumes.js'
-import { ReservationFiles } from './rootdisk/target/reservation-files.js'
 import { GoldenCache } from './rootdisk/volume/golden-cache.js'
 import { IoThreads } from './rootdisk/volume/io-threads.js'
 import type { LayerFiles } from './rootdisk/volume/layer-files.js'
@@ -68,7 +67,7 @@ function services(
   }
   const portal = new IscsiPortal(
     { host: config.target.address, port: config.target.port, ...firstSocket(sockets, 'iscsi') },
-    { ...shared, targets: exports, reservations: new ReservationFiles(config) },
+    { ...shared, targets: exports },
   )
   const disks = new NbdExports(exports, registry.servers)
   const nbd = config.nbd && nbdServer(config.nbd, { ...shared, exports: disks })

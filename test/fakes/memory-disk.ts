@@ -4,8 +4,7 @@ const ZEROS = Buffer.alloc(4096)
 
 /** A disk in memory; with `isSlow` every call takes a turn of the event loop. */
 export class MemoryDisk implements BlockDevice {
-  /** A test that grows the disk puts longer ones here. */
-  bytes: Buffer
+  readonly bytes: Buffer
   readonly isReadOnly: boolean
   isSlow: boolean
   /** Next calls fail with this. */
