@@ -73,7 +73,7 @@ function services(
   const nbd = config.nbd && nbdServer(config.nbd, { ...shared, exports: disks })
   const reload = async (): Promise<unknown> => {
     const result = exports.reload()
-    await Promise.all([...result.removed.map((iqn) => portal.drop(iqn)), nbd?.refresh()])
+    await Promise.all([portal.refresh(), nbd?.refresh()])
     return { ...result, volumes: await volumes.follow() }
   }
   exports.reload()

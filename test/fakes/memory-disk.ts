@@ -4,7 +4,7 @@ const ZEROS = Buffer.alloc(4096)
 
 /** A disk in memory; with `isSlow` every call takes a turn of the event loop. */
 export class MemoryDisk implements BlockDevice {
-  readonly bytes: Buffer
+  bytes: Buffer
   readonly isReadOnly: boolean
   isSlow: boolean
   /** Next calls fail with this. */
@@ -57,6 +57,11 @@ export class MemoryDisk implements BlockDevice {
       else extents.push({ offset: at, length: piece.length, kind })
     }
     return extents
+  }
+
+  /** Grows while it is open; what is new reads as zeros. */
+  grow(sizeBytes: number): void {
+    this.bytes = Buffer.concat([this.bytes], sizeBytes)
   }
 
   /** From now on no call of a slow disk ends before `release`; `reached` resolves when the first has begun. */

@@ -8,6 +8,8 @@ import { TargetUnits } from '../scsi/target-units.js'
 export interface Member {
   readonly initiator: string
   readonly isid: string
+  /** Undefined before login and in discovery. */
+  readonly session: { answered(): Promise<void> } | undefined
 }
 
 /** Where a session sits: on whose LUNs, and as which initiator port. */
@@ -18,21 +20,26 @@ export interface Seat {
 
 /** A target somebody is logged in to: its devices are open, once for all its sessions. */
 export class ActiveTarget<M extends Member> {
-  readonly spec: TargetSpec
+  readonly iqn: string
   readonly units = new TargetUnits()
   readonly members = new Set<M>()
   /** Its last session has gone: nobody may join any more. */
   isClosing = false
+  readonly #store: ReservationStore
+  /** What each unit was opened as, and the size last told. */
+  readonly #open = new Map<number, { readonly naa: string; sizeBytes: number }>()
+  #turn: Promise<void> = Promise.resolve()
 
-  private constructor(spec: TargetSpec) {
-    this.spec = spec
+  private constructor(iqn: string, store: ReservationStore) {
+    this.iqn = iqn
+    this.#store = store
   }
 
   /** Opens every LUN; when one cannot be opened, those that were are closed again. */
   static async open<M extends Member>(spec: TargetSpec, store: ReservationStore): Promise<ActiveTarget<M>> {
-    const target = new ActiveTarget<M>(spec)
+    const target = new ActiveTarget<M>(spec.iqn, store)
     try {
-      for (const lun of spec.luns) target.units.addUnit(await openLun(lun, store))
+      for (const lun of spec.luns) await target.#add(lun)
     } catch (err) {
       await target.close()
       throw err
@@ -40,18 +47,60 @@ export class ActiveTarget<M extends Member> {
     return target
   }
 
+  /**
+   * Brings the LUNs to what `spec` says, under its sessions, which are told by unit attentions. A LUN is another
+   * one when its identifier is. One refresh at a time; rejects when a new LUN cannot be opened.
+   */
+  refresh(spec: TargetSpec): Promise<void> {
+    const done = this.#turn.then(() => (this.isClosing ? undefined : this.#refresh(spec)))
+    this.#turn = done.catch(() => undefined)
+    return done
+  }
+
   /** Flushes and closes every device; all are tried, the first failure is thrown. */
   async close(): Promise<void> {
-    const closed = this.units.units.map(async ({ device }) => {
-      try {
-        if (!device.isReadOnly) await device.flush()
-      } finally {
-        await device.close()
-      }
-    })
-    const results = await Promise.allSettled(closed)
+    this.isClosing = true
+    await this.#turn
+    const results = await Promise.allSettled(this.units.units.map((unit) => closeUnit(unit)))
     const failed = results.find((result) => result.status === 'rejected')
     if (failed !== undefined) throw failed.reason
+  }
+
+  async #refresh(spec: TargetSpec): Promise<void> {
+    const wanted = new Map(spec.luns.map((lun) => [lun.lun, lun]))
+    for (const [lun, { naa }] of [...this.#open]) {
+      if (wanted.get(lun)?.naa !== naa) await this.#remove(lun)
+    }
+    for (const lun of spec.luns) {
+      if (!this.#open.has(lun.lun)) await this.#add(lun)
+    }
+    for (const [lun, open] of this.#open) {
+      const sizeBytes = this.units.unit(lun)?.device.sizeBytes ?? 0
+      if (sizeBytes !== open.sizeBytes) this.units.capacityChanged(lun)
+      open.sizeBytes = sizeBytes
+    }
+  }
+
+  async #add(spec: LunSpec): Promise<void> {
+    const unit = await openLun(spec, this.#store)
+    this.#open.set(spec.lun, { naa: spec.naa, sizeBytes: unit.device.sizeBytes })
+    this.units.addUnit(unit)
+  }
+
+  /** New commands find no such LUN; its device is closed when those under way are answered. */
+  async #remove(lun: number): Promise<void> {
+    this.#open.delete(lun)
+    const unit = this.units.removeUnit(lun)
+    await Promise.all([...this.members].flatMap((member) => member.session?.answered() ?? []))
+    if (unit !== undefined) await closeUnit(unit)
+  }
+}
+
+async function closeUnit({ device }: LogicalUnit): Promise<void> {
+  try {
+    if (!device.isReadOnly) await device.flush()
+  } finally {
+    await device.close()
   }
 }
 

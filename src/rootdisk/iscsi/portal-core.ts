@@ -10,6 +10,7 @@ import { IssuedChallenges } from './chap-login.js'
 import { Connections, type ConnectionLimits } from './connections.js'
 import { LOGIN_STATUS, LoginRefused } from './login-refused.js'
 import { SlabPool } from './output.js'
+import type { Session } from './session.js'
 
 /** The targets of the host, as far as the portal asks. */
 export interface TargetDirectory {
@@ -44,6 +45,8 @@ const WRITE_MEMORY_BYTES = 32 << 20
 
 /** A connection, as far as the portal looks at it. */
 export interface Peer extends Member, Leaving {
+  /** Undefined before login and in discovery. */
+  readonly session: Session | undefined
   readonly iqn: string
   readonly remoteAddress: string
   readonly isKernel: boolean
@@ -136,6 +139,21 @@ export class PortalCore {
     while (this.#closing.size > 0) await Promise.all(this.#closing.values())
   }
 
+  /**
+   * Brings the LUNs of open targets to what is wanted now, without touching their sessions. All are tried; the
+   * first failure is thrown.
+   */
+  async refresh(): Promise<void> {
+    const results = await Promise.allSettled(
+      [...this.#active].map(async ([iqn, opened]) => {
+        const spec = this.targets.find(iqn)
+        if (spec !== undefined) await (await opened).refresh(spec)
+      }),
+    )
+    const failed = results.find((result) => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+  }
+
   /** Targets that are open now. */
   activeIqns(): string[] {
     return [...this.#active.keys()]
@@ -221,7 +239,7 @@ export class PortalCore {
     target.members.delete(connection)
     if (target.members.size > 0 || target.isClosing) return
     target.isClosing = true
-    this.#active.delete(target.spec.iqn)
+    this.#active.delete(target.iqn)
     await target.close()
   }
 }

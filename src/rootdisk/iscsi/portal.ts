@@ -104,10 +104,10 @@ export class IscsiPortal implements Service {
     await this.#closeAll(this.#core.connections.list().filter((each) => each.iqn === iqn))
   }
 
-  /** Closes the sessions of targets that are not there any more. */
+  /** Closes the sessions of targets that are not there any more, brings the LUNs of the others up to date. */
   async refresh(): Promise<void> {
     const gone = this.#core.activeIqns().filter((iqn) => this.#core.targets.find(iqn) === undefined)
-    await Promise.all(gone.map((iqn) => this.drop(iqn)))
+    await Promise.all([...gone.map((iqn) => this.drop(iqn)), this.#core.refresh()])
   }
 
   async #closeAll(connections: readonly Peer[]): Promise<void> {
