@@ -69,7 +69,7 @@ function services(
     { host: config.target.address, port: config.target.port, ...firstSocket(sockets, 'iscsi') },
     { ...shared, targets: exports },
   )
-  const disks = new NbdExports(exports, registry.servers)
+  const disks = new NbdExports(exports, registry)
   const nbd = config.nbd && nbdServer(config.nbd, { ...shared, exports: disks })
   const reload = async (): Promise<unknown> => {
     const result = exports.reload()

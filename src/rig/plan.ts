@@ -20,6 +20,11 @@ export interface RigMachineOptions {
   readonly memoryMib?: number
   /** Default 2. */
   readonly cpus?: number
+  /**
+   * Gives the machine an iNIC card: it shows two virtio disks, filled from the NBD exports `machine/NAME` and
+   * `machine/NAME/seed` on this Unix socket, and the firmware boots from the first, with no PXE.
+   */
+  readonly cardSocket?: string
 }
 
 /** What a rig is made of. */
@@ -48,6 +53,8 @@ export interface RigMachinePlan {
   readonly uuid: string
   /** Its tap on the bridge. */
   readonly tap: string
+  /** NBD socket behind its iNIC card, if it has one. */
+  readonly cardSocket?: string
 }
 
 /** A rig with every choice made, as `rig.json` keeps it. */
@@ -142,7 +149,12 @@ function planMachine(rig: RigOptions, machine: RigMachineOptions, index: number)
   demand(mac !== undefined, `${field}.mac: expected a MAC address, got "${machine.mac}"`)
   const { qmp } = machinePaths(rig.dir, machine.name)
   demand(Buffer.byteLength(qmp) <= SOCKET_PATH_MAX, `dir: ${qmp} is longer than a socket path may be`)
+  const { cardSocket } = machine
+  if (cardSocket !== undefined) {
+    demand(cardSocket.startsWith('/'), `${field}.cardSocket: expected an absolute path, got "${cardSocket}"`)
+  }
   return {
+    ...(cardSocket === undefined ? {} : { cardSocket }),
     name: machine.name,
     mac,
     firmware: machine.firmware,

@@ -9,6 +9,9 @@ export const OVMF = {
   vars: '/usr/share/OVMF/OVMF_VARS_4M.fd',
 } as const
 
+/** Requests wait that long for a disk server that went away before the guest is told of an error. */
+const CARD_PATIENCE_SECONDS = 86_400
+
 /** What decides a machine's command line at one power-on. */
 export interface QemuBoot {
   readonly machine: RigMachinePlan
@@ -18,7 +21,7 @@ export interface QemuBoot {
 }
 
 /**
- * QEMU's arguments for a diskless machine that boots from its NIC. TCG, because firmware does not run under every
+ * QEMU's arguments for a diskless machine that boots from its NIC, or from the disk of its iNIC card. TCG, because firmware does not run under every
  * KVM; no QEMU defaults, so that the machine has exactly what stands here.
  */
 export function qemuArguments({ machine, rigDir, isNetworkFirst }: QemuBoot): string[] {
@@ -34,7 +37,8 @@ export function qemuArguments({ machine, rigDir, isNetworkFirst }: QemuBoot): st
     ...['-mon', 'chardev=qmp,mode=control', '-pidfile', paths.pid],
     ...['-object', 'rng-random,id=rng0,filename=/dev/urandom', '-device', 'virtio-rng-pci,rng=rng0'],
     ...['-netdev', `tap,id=net0,ifname=${machine.tap},script=no,downscript=no`],
-    ...['-device', nic(machine, isNetworkFirst)],
+    ...['-device', nic(machine, isNetworkFirst && machine.cardSocket === undefined)],
+    ...card(machine),
     ...firmware(machine.firmware, paths.vars),
   ]
 }
@@ -49,8 +53,25 @@ function nic(machine: RigMachinePlan, isNetworkFirst: boolean): string {
   if (isNetworkFirst) options.push('bootindex=1')
   // QEMU's default ROM, efi-virtio.rom, holds a BIOS image too. Debian 12's pxe-virtio.rom is not started by SeaBIOS
   // on a q35 root bus (QEMU 7.2: "No bootable device").
-  if (machine.firmware === 'uefi-native') options.push('romfile=')
+  if (machine.firmware === 'uefi-native' || machine.cardSocket !== undefined) options.push('romfile=')
   return options.join(',')
+}
+
+/**
+ * What an iNIC card shows to its host: a local disk to boot from and the seed, whose bytes come over a network that
+ * the guest never sees. A server that goes away is waited for and asked again, as a card would.
+ */
+function card({ name, cardSocket }: RigMachinePlan): string[] {
+  if (cardSocket === undefined) return []
+  const server = `server.type=unix,server.path=${quoted(cardSocket)}`
+  const disk = (node: string, exported: string, more: string): string =>
+    `driver=nbd,node-name=${node},${server},export=${exported},reconnect-delay=${CARD_PATIENCE_SECONDS}${more}`
+  return [
+    ...['-blockdev', disk('root', `machine/${name}`, ',discard=unmap')],
+    ...['-device', 'virtio-blk-pci,drive=root,bootindex=1'],
+    ...['-blockdev', disk('seed', `machine/${name}/seed`, ',read-only=on')],
+    ...['-device', 'virtio-blk-pci,drive=seed'],
+  ]
 }
 
 function firmware(kind: RigFirmware, vars: string): string[] {

@@ -15,10 +15,12 @@ const { values } = parseArgs({
   options: {
     uefi: { type: 'boolean', default: false },
     'native-pxe': { type: 'boolean', default: false },
+    inic: { type: 'string', default: 'nic' },
     servers: { type: 'string', default: '2' },
     keep: { type: 'boolean', default: false },
   },
 })
+const inic = values.inic === 'card' ? 'card' : 'nic'
 const beganMs = performance.now()
 
 /** What a guest says of itself. */
@@ -53,8 +55,13 @@ async function prove(stand: Stand, server: string, machine: StandMachine): Promi
   )
   const fact = (name: string): string => facts.get(name) ?? ''
   say(`${server}: logged in over ssh with the key from the seed`)
-  check('system disk is LUN 0 over iSCSI', fact('disk').includes(':0 iscsi '), fact('disk'))
-  check('root file system is on it', fact('root').includes('iscsi'), fact('root'))
+  if (inic === 'card') {
+    check('no iSCSI disk is seen', fact('disk') === '', fact('disk'))
+    check("root file system is on the card's virtio disk", /^vda\d .*vda\b/.test(fact('root')), fact('root'))
+  } else {
+    check('system disk is LUN 0 over iSCSI', fact('disk').includes(':0 iscsi '), fact('disk'))
+    check('root file system is on it', fact('root').includes('iscsi'), fact('root'))
+  }
   check('host name', fact('hostname') === server, fact('hostname'))
   check('user data ran', fact('userdata') === 'user data ran', fact('userdata'))
   check('cloud-init is done', fact('cloudinit').includes('done'), fact('cloudinit'))
@@ -129,7 +136,7 @@ async function rebootFirst(
   const timeline = await stand.ingotJson<TimelineView>('server', 'timeline', name)
   check(
     'the reboot has a timeline of its own',
-    timeline.steps.some((step) => step.stage === 'script' && step.at !== null),
+    timeline.steps.some((step) => step.stage === (inic === 'card' ? 'ready' : 'script') && step.at !== null),
     String(timeline.boot_id),
   )
 }
@@ -150,8 +157,8 @@ say('building the image debian-12, or finding it in the cache')
 // Packages come over the network, which the rig's namespace has not: the daemon in it finds the result.
 await buildImage('debian-12', { cacheDir: CACHE_DIR, onProgress: (stage) => say(`  ${stage}`) })
 const firmware = values['native-pxe'] ? 'uefi-native' : values.uefi ? 'uefi' : 'bios'
-say(`a rig of ${values.servers} machines, firmware ${firmware}`)
-const stand = await Stand.make(`demo${process.pid}`, Number(values.servers), firmware)
+say(`a rig of ${values.servers} machines, firmware ${firmware}, iNIC ${inic}`)
+const stand = await Stand.make(`demo${process.pid}`, Number(values.servers), firmware, inic)
 try {
   await run(stand)
   say('done: every check passed')

@@ -38,8 +38,16 @@ export class Stand {
     this.machines = machines
   }
 
-  /** Makes the namespace, the machines (off) and the configuration; starts no daemon. */
-  static async make(name: string, count: number, firmware: StandMachine['firmware']): Promise<Stand> {
+  /**
+   * Makes the namespace, the machines (off) and the configuration; starts no daemon.
+   * @param inic how system disks come: over the boot NIC, or from a card that shows local disks
+   */
+  static async make(
+    name: string,
+    count: number,
+    firmware: StandMachine['firmware'],
+    inic: 'nic' | 'card' = 'nic',
+  ): Promise<Stand> {
     const dir = await mkdtemp(join(tmpdir(), `ingot-${name}-`))
     const machines = Array.from({ length: count }, (_, i) => ({
       name: `m${i + 1}`,
@@ -54,13 +62,14 @@ export class Stand {
     await runCommand('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(dir, 'key')], {
       timeoutMs: 10_000,
     })
+    const card = inic === 'card' ? { cardSocket: join(dir, 'run', 'nbd.sock') } : {}
     await rigUp({
       name,
       dir: stand.rigDir,
       address: ADDRESS,
       prefixLength: 24,
       redfishPort: 8000,
-      machines: machines.map((machine) => ({ ...machine, memoryMib: 1024, cpus: 2 })),
+      machines: machines.map((machine) => ({ ...machine, memoryMib: 1024, cpus: 2, ...card })),
     })
     return stand
   }

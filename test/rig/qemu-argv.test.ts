@@ -33,6 +33,22 @@ for (const firmware of ['bios', 'uefi', 'uefi-native'] as const) {
   })
 }
 
+void t.test(
+  "a machine with an iNIC card boots from the card's disk, has the seed beside it and no PXE",
+  (t) => {
+    const plan = { ...machine('bios'), cardSocket: '/run/a,b/nbd.sock' }
+    const argv = qemuArguments({ machine: plan, rigDir: '/run/r', isNetworkFirst: true }).join(' ')
+    const server = 'server.type=unix,server.path=/run/a,,b/nbd.sock'
+    const added = `-device virtio-net-pci,netdev=net0,mac=52:54:00:18:00:01,romfile=
+    -blockdev driver=nbd,node-name=root,${server},export=machine/m1,reconnect-delay=86400,discard=unmap
+    -device virtio-blk-pci,drive=root,bootindex=1
+    -blockdev driver=nbd,node-name=seed,${server},export=machine/m1/seed,reconnect-delay=86400,read-only=on
+    -device virtio-blk-pci,drive=seed`
+    t.equal(argv, `${COMMON} ${added}`.replaceAll(/\s+/g, ' '))
+    t.end()
+  },
+)
+
 void t.test('a disk-first machine has no boot index on its NIC', (t) => {
   const argv = qemuArguments({ machine: machine('bios'), rigDir: '/run/r', isNetworkFirst: false })
   t.notMatch(argv.join(' '), /bootindex/)

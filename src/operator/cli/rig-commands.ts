@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
+import type { RigMachineOptions } from '../../rig/plan.js'
 import { rigDown, rigStatus, rigUp } from '../../rig/rig.js'
 import type { Cli } from './cli-context.js'
 import { printList, printOne, type Columns } from './output.js'
@@ -10,6 +11,8 @@ interface UpOptions {
   readonly machines: string
   readonly firmware: 'bios' | 'uefi' | 'uefi-native'
   readonly memory: string
+  readonly inic: 'nic' | 'card'
+  readonly nbdSocket: string
 }
 
 interface Row {
@@ -39,14 +42,14 @@ export function rigCommands(program: Command, cli: Cli): void {
     .option('--machines <count>', 'how many', '2')
     .option('--firmware <kind>', 'bios, uefi or uefi-native', 'bios')
     .option('--memory <MiB>', 'of each machine', '1024')
+    .addOption(
+      new Option('--inic <kind>', 'how the system disk comes: a boot NIC, or a card that shows local disks')
+        .choices(['nic', 'card'])
+        .default('nic'),
+    )
+    .option('--nbd-socket <file>', 'behind the cards', '/run/ingot/nbd.sock')
     .action(async (options: UpOptions) => {
-      const machines = Array.from({ length: Number(options.machines) }, (_, i) => ({
-        name: `m${i + 1}`,
-        mac: `52:54:00:b0:07:${(i + 1).toString(16).padStart(2, '0')}`,
-        firmware: options.firmware,
-        memoryMib: Number(options.memory),
-        cpus: 2,
-      }))
+      const machines = machinesOf(options)
       const segment = { address: '198.18.0.1', prefixLength: 24, redfishPort: 8000 }
       printOne(
         await rigUp({ name: options.name, dir: resolve(options.dir), machines, ...segment }),
@@ -66,4 +69,16 @@ export function rigCommands(program: Command, cli: Cli): void {
     .description('power everything off and leave nothing behind')
     .option('--dir <directory>', 'of the rig', './rig')
     .action(({ dir }: { dir: string }) => rigDown(resolve(dir)))
+}
+
+function machinesOf({ machines, firmware, memory, inic, nbdSocket }: UpOptions): RigMachineOptions[] {
+  const card = inic === 'card' ? { cardSocket: resolve(nbdSocket) } : {}
+  return Array.from({ length: Number(machines) }, (_, i) => ({
+    name: `m${i + 1}`,
+    mac: `52:54:00:b0:07:${(i + 1).toString(16).padStart(2, '0')}`,
+    firmware,
+    memoryMib: Number(memory),
+    cpus: 2,
+    ...card,
+  }))
 }

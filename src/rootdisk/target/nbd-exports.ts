@@ -5,28 +5,39 @@ import type { Exports } from './exports.js'
 
 /**
  * The LUNs of every server as NBD exports: the system disk by the server's name, the seed disk by `NAME/seed`,
- * and each by its serial number, which is a volume's id.
+ * and each by its serial number, which is a volume's id. An iNIC card, which knows in what machine it is and not for
+ * whom, finds the disks of the server on its machine as `machine/NAME` and `machine/NAME/seed`.
  */
 export class NbdExports implements NbdDirectory {
   readonly #exports: Exports
-  readonly #servers: Registry['servers']
+  readonly #registry: Pick<Registry, 'servers' | 'machines'>
 
-  constructor(exports: Exports, servers: Registry['servers']) {
+  constructor(exports: Exports, registry: Pick<Registry, 'servers' | 'machines'>) {
     this.#exports = exports
-    this.#servers = servers
+    this.#registry = registry
   }
 
   find(name: string): NbdExport | undefined {
     const all = this.#all()
-    return all.find((each) => each.name === name) ?? all.find(({ lun }) => lun.serial === name)
+    const wanted = this.#nameOnMachine(name) ?? name
+    return all.find((each) => each.name === wanted) ?? all.find(({ lun }) => lun.serial === name)
   }
 
   list(): readonly NbdExport[] {
     return this.#all()
   }
 
+  #nameOnMachine(name: string): string | undefined {
+    const [, machineName, rest = ''] = /^machine\/([^/]+)(\/.*)?$/.exec(name) ?? []
+    if (machineName === undefined) return undefined
+    const { machines, servers } = this.#registry
+    const machine = machines.find(machineName)
+    const server = machine && servers.findByMachine(machine.id)
+    return server && server.name + rest
+  }
+
   #all(): LunExport[] {
-    return this.#servers.list().flatMap(({ name, iqn }) => {
+    return this.#registry.servers.list().flatMap(({ name, iqn }) => {
       return (this.#exports.find(iqn)?.luns ?? []).map((lun) => lunExport(name, lun))
     })
   }

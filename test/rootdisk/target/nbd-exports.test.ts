@@ -28,13 +28,17 @@ await t.test(
       seedNaa: () => '3000000000000002',
     })
     exports.reload()
-    const disks = new NbdExports(exports, registry.servers)
+    const disks = new NbdExports(exports, registry)
     test.same(
       disks.list().map(({ name }) => name),
       ['web-1', 'web-1/seed'],
     )
     test.equal(disks.find('volume-1')?.name, 'web-1')
-    test.equal(disks.find('volume-2'), undefined)
+    test.equal(disks.find('machine/rack1-u1')?.name, 'web-1')
+    test.equal(disks.find('machine/rack1-u1/seed')?.name, 'web-1/seed')
+    for (const name of ['volume-2', 'machine/other', 'machine/', 'machine/rack1-u1/other', '']) {
+      test.equal(disks.find(name), undefined, name)
+    }
 
     const socket = join(socketDir(test), 'nbd.sock')
     const server = nbdServer({ socket, tcp: undefined }, { ...serverDeps([]), exports: disks })
