@@ -23,8 +23,8 @@ export interface BlockDevice {
   flush(): undefined | Promise<void>
   /** The range reads as zeros from now on; whole clusters in it give their space back. */
   unmap(offset: number, length: number): undefined | Promise<void>
-  /** Extents that cover the range, in order, adjacent ones of one kind merged. */
-  extents(offset: number, length: number): readonly Extent[]
+  /** Extents that cover the range, in order, adjacent ones of one kind merged; a promise when others know them. */
+  extents(offset: number, length: number): readonly Extent[] | Promise<readonly Extent[]>
   close(): Promise<void>
 }
 

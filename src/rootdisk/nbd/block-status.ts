@@ -12,9 +12,11 @@ const FIRST_WINDOW_BYTES = 1 << 20
 const MAX_SCAN_BYTES = 2 ** 30
 
 /** Answers BLOCK_STATUS for base:allocation; the answer may end before the range does. */
-export function sendBlockStatus({ device, output }: Link, request: Request): void {
+export async function sendBlockStatus(link: Link, request: Request): Promise<void> {
+  const { device, output } = link
   const isOne = (request.flags & COMMAND_FLAG.REQ_ONE) !== 0
-  const extents = firstExtents(device, request, isOne ? 1 : MAX_DESCRIPTORS)
+  const extents = await firstExtents(device, request, isOne ? 1 : MAX_DESCRIPTORS)
+  if (link.isClosed) return
   const payloadBytes = 4 + extents.length * 8
   const at = output.room(CHUNK_HEADER_BYTES + payloadBytes)
   const { bytes } = output
@@ -29,17 +31,17 @@ export function sendBlockStatus({ device, output }: Link, request: Request): voi
   output.commit(CHUNK_HEADER_BYTES + payloadBytes)
 }
 
-function firstExtents(
+async function firstExtents(
   device: BlockDevice,
   range: { readonly offset: number; readonly length: number },
   limit: number,
-): readonly Extent[] {
+): Promise<readonly Extent[]> {
   const found: Extent[] = []
   const end = range.offset + Math.min(range.length, MAX_SCAN_BYTES)
   let window = FIRST_WINDOW_BYTES
   for (let at = range.offset; at < end && found.length <= limit; window *= 2) {
     const length = Math.min(window, end - at)
-    for (const extent of device.extents(at, length)) append(found, extent)
+    for (const extent of await device.extents(at, length)) append(found, extent)
     at += length
   }
   return found.slice(0, limit)

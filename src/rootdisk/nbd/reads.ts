@@ -1,3 +1,4 @@
+import type { Extent } from '../block-device.js'
 import type { Region } from '../iscsi/output.js'
 import { errorNumber } from './failure.js'
 import type { Link } from './link.js'
@@ -54,7 +55,21 @@ export class Reads {
   }
 
   #chunked(request: Request): void {
-    const pieces = this.#pieces(request)
+    const extents = this.#link.device.extents(request.offset, request.length)
+    if (extents instanceof Promise) void this.#chunkedLater(request, extents)
+    else this.#sendChunks(request, extents)
+  }
+
+  async #chunkedLater(request: Request, asked: Promise<readonly Extent[]>): Promise<void> {
+    let extents: readonly Extent[] = []
+    const error = await this.#settled(asked.then((found) => void (extents = found)))
+    if (error !== 0) this.#fail(request, error)
+    else if (!this.#link.isClosed) this.#sendChunks(request, extents)
+    this.#link.onProgress()
+  }
+
+  #sendChunks(request: Request, extents: readonly Extent[]): void {
+    const pieces = piecesOf(request, extents)
     const reply = { request, left: pieces.length, error: 0 }
     for (const piece of pieces) {
       if (piece.isHole) {
@@ -189,22 +204,22 @@ export class Reads {
       this.pending--
     }
   }
+}
 
-  #pieces({ offset, length }: Request): readonly Piece[] {
-    const pieces: Piece[] = []
-    let dataFrom = offset
-    const addData = (to: number): void => {
-      for (; dataFrom < to; dataFrom += PIECE_BYTES) {
-        pieces.push({ offset: dataFrom, length: Math.min(to - dataFrom, PIECE_BYTES), isHole: false })
-      }
+function piecesOf({ offset, length }: Request, extents: readonly Extent[]): readonly Piece[] {
+  const pieces: Piece[] = []
+  let dataFrom = offset
+  const addData = (to: number): void => {
+    for (; dataFrom < to; dataFrom += PIECE_BYTES) {
+      pieces.push({ offset: dataFrom, length: Math.min(to - dataFrom, PIECE_BYTES), isHole: false })
     }
-    for (const extent of this.#link.device.extents(offset, length)) {
-      if (extent.kind === 'data' || extent.length < SMALLEST_HOLE_BYTES) continue
-      addData(extent.offset)
-      pieces.push({ offset: extent.offset, length: extent.length, isHole: true })
-      dataFrom = extent.offset + extent.length
-    }
-    addData(offset + length)
-    return pieces
   }
+  for (const extent of extents) {
+    if (extent.kind === 'data' || extent.length < SMALLEST_HOLE_BYTES) continue
+    addData(extent.offset)
+    pieces.push({ offset: extent.offset, length: extent.length, isHole: true })
+    dataFrom = extent.offset + extent.length
+  }
+  addData(offset + length)
+  return pieces
 }

@@ -104,7 +104,7 @@ export class Transmission implements RequestSink {
       void this.#later(request, done, buffer)
       return
     }
-    if (request.type !== COMMAND.BLOCK_STATUS) this.#answer(request, 0)
+    this.#answer(request, 0)
     this.#giveBack(buffer)
   }
 
@@ -121,7 +121,8 @@ export class Transmission implements RequestSink {
     this.#waiting--
     this.#waitingBytes -= bytes
     this.#giveBack(buffer)
-    if (!this.#link.isClosed) this.#answer(request, error)
+    const isAnswered = error === 0 && request.type === COMMAND.BLOCK_STATUS
+    if (!this.#link.isClosed && !isAnswered) this.#answer(request, error)
     this.#link.onProgress()
   }
 
@@ -138,8 +139,7 @@ export class Transmission implements RequestSink {
       case COMMAND.CACHE:
         return this.#cache(request)
       case COMMAND.BLOCK_STATUS:
-        sendBlockStatus(this.#link, request)
-        return undefined
+        return sendBlockStatus(this.#link, request)
       default:
         return device.flush()
     }

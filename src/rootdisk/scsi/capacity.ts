@@ -1,5 +1,6 @@
 import { ByteWriter } from '../../wire/writer.js'
-import type { Command } from './command.js'
+import type { Extent } from '../block-device.js'
+import type { Command, MaybeLater } from './command.js'
 import { u32, u64 } from './fields.js'
 import { BLOCK_BYTES } from './logical-unit.js'
 import { checkCondition, good, SENSE, type Outcome } from './sense.js'
@@ -24,15 +25,22 @@ export function readCapacity16({ unit, cdb }: Command): Outcome {
 }
 
 /** GET LBA STATUS (SBC-3 §5.6): mapped or deallocated, from the extents of the device. */
-export function getLbaStatus({ unit, cdb }: Command): Outcome {
+export function getLbaStatus({ unit, cdb }: Command): MaybeLater<Outcome> {
   const first = u64(cdb, 2)
   if (first >= unit.blockCount) return checkCondition(SENSE.LBA_OUT_OF_RANGE)
   const start = first * BLOCK_BYTES
   const length = Math.min(unit.blockCount * BLOCK_BYTES - start, 0x4000_0000)
+  const extents = unit.device.extents(start, length)
+  const allocationLength = u32(cdb, 10)
+  if (extents instanceof Promise) return extents.then((found) => lbaStatus(found, allocationLength))
+  return lbaStatus(extents, allocationLength)
+}
+
+function lbaStatus(extents: readonly Extent[], allocationLength: number): Outcome {
   const body = new ByteWriter()
-  for (const extent of unit.device.extents(start, length).slice(0, MAX_STATUS_DESCRIPTORS)) {
-    const lba = Math.max(extent.offset, start) / BLOCK_BYTES
-    const blocks = (Math.min(extent.offset + extent.length, start + length) - lba * BLOCK_BYTES) / BLOCK_BYTES
+  for (const extent of extents.slice(0, MAX_STATUS_DESCRIPTORS)) {
+    const lba = extent.offset / BLOCK_BYTES
+    const blocks = extent.length / BLOCK_BYTES
     body
       .u64(BigInt(Math.floor(lba)))
       .u32(Math.ceil(blocks))
@@ -43,5 +51,5 @@ export function getLbaStatus({ unit, cdb }: Command): Outcome {
     .u32(4 + body.length)
     .zeros(4)
     .put(body.bytes())
-  return good(out.bytes(), u32(cdb, 10))
+  return good(out.bytes(), allocationLength)
 }
