@@ -6,15 +6,21 @@ import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
 import { systemClock } from './clock.js'
 import { systemCode, DaemonError } from './errors.js'
 import type { Config } from './config.js'
+import { Claims } from './control/claims.js'
 import { EventIntake } from './control/event-intake.js'
 import { Images } from './control/images.js'
 import { Jobs } from './control/jobs.js'
+import { LayerMerger } from './control/layer-merger.js'
 import { Machines } from './control/machines.js'
 import { powerDriverFor } from './control/power/power.js'
 import { Servers } from './control/servers.js'
+import { Snapshots } from './control/snapshots.js'
 import { stateDirs, type StateDirs } from './control/state-dirs.js'
 import { TargetClient } from './control/target-client.js'
 import { TargetSupervisor } from './control/target-supervisor.js'
+import { VolumeReport } from './control/volume-report.js'
+import { Volumes, type VolumeDeps } from './control/volumes.js'
+import { WishState } from './control/wish-state.js'
 import { allocatedBytes, imageDisks, tailOf } from './wiring/disk-work.js'
 import { atEnd, runDaemon, type EntryContext } from './wiring/entry.js'
 import { renderSeedDisk } from './firstboot/seed/seed-disk.js'
@@ -45,12 +51,19 @@ await runDaemon('ingotd', async (context) => {
     lock.release()
   })
   const emit = intake.take.bind(intake)
+  const client = new TargetClient(config.target.controlSocket)
+  const wishes = new WishState({
+    registry,
+    log,
+    reload: () => client.reload(),
+    deleteLayer: (layerId) => deleteLayer(dirs, layerId),
+  })
   const netboot = await netbootServices(context, registry, (event) => emit(event))
   return [
     end,
-    targetSupervisor(context, emit),
+    targetSupervisor(context, { client, take: emit, onUp: () => wishes.apply().then(ignore) }),
     ...netboot,
-    await api(context, { registry, intake, jobs, dirs }),
+    await api(context, { registry, intake, jobs, dirs, client, wishes }),
   ]
 })
 
@@ -66,17 +79,19 @@ function makeDirectories(dirs: StateDirs, config: Config): void {
   }
 }
 
-function targetSupervisor(context: EntryContext, take: EventIntake['take']): Service {
+function targetSupervisor(
+  context: EntryContext,
+  deps: { client: TargetClient; take: EventIntake['take']; onUp: () => Promise<void> },
+): Service {
   const { config, configFile, log } = context
   const targetd = fileURLToPath(new URL('./targetd.js', import.meta.url))
   return new TargetSupervisor({
-    client: new TargetClient(config.target.controlSocket),
+    ...deps,
     command: config.target.isManaged
       ? { program: process.execPath, args: [targetd, '--config', configFile] }
       : undefined,
     clock: systemClock,
     log,
-    take,
   })
 }
 
@@ -85,13 +100,16 @@ interface Parts {
   readonly intake: EventIntake
   readonly jobs: Jobs
   readonly dirs: StateDirs
+  readonly client: TargetClient
+  readonly wishes: WishState
 }
 
-async function api({ config, log }: EntryContext, { registry, intake, jobs, dirs }: Parts): Promise<Service> {
+async function api({ config, log }: EntryContext, parts: Parts): Promise<Service> {
+  const { registry, intake, jobs, dirs, client } = parts
   const clock = systemClock
   const images = new Images({ registry, clock, log, jobs, disks: imageDisks(dirs, config) })
   await images.sweep()
-  const servers = serversOf(config, registry, intake, dirs)
+  const disks = disksOf(parts)
   const subnet = config.subnet === undefined ? undefined : parseSubnet(config.subnet.cidr)
   const reserved = [config.boot?.address, config.subnet?.router, config.target.address]
   const reservedAddresses = reserved.map((text) => parseIpv4(text ?? '')).filter((ip) => ip !== undefined)
@@ -100,7 +118,9 @@ async function api({ config, log }: EntryContext, { registry, intake, jobs, dirs
     registry,
     machines,
     images,
-    servers,
+    servers: serversOf(config, disks.shared),
+    ...disks,
+    reports: new VolumeReport({ registry, images, target: client }),
     intake,
     allocatedBytes: (layerId) => allocatedBytes(dirs, layerId),
     tailOf,
@@ -123,16 +143,37 @@ function toPlugin(routes: (app: FastifyInstance) => void): FastifyPluginCallback
   }
 }
 
-function serversOf(config: Config, registry: Registry, intake: EventIntake, dirs: StateDirs): Servers {
-  const client = new TargetClient(config.target.controlSocket)
-  return new Servers({
+interface Disks {
+  readonly shared: VolumeDeps
+  readonly volumes: Volumes
+  readonly snapshots: Snapshots
+  readonly merger: LayerMerger
+}
+
+function disksOf({ registry, intake, jobs, dirs, client, wishes }: Parts): Disks {
+  const shared: VolumeDeps = {
     registry,
     clock: systemClock,
+    claims: new Claims(),
+    wishes,
     createLayer: (layer) => createLayer(dirs, layer),
     deleteLayer: (layerId) => deleteLayer(dirs, layerId),
-    reloadTarget: () => client.reload(),
+    emit: (event) => intake.take(event),
+  }
+  const merger = new LayerMerger({ ...shared, jobs, mergeLayers: (...args) => client.mergeLayers(...args) })
+  const snapshots = new Snapshots({ ...shared, jobs, merger, targetUse: () => client.status() })
+  snapshots.resume()
+  return { shared, volumes: new Volumes(shared), snapshots, merger }
+}
+
+function serversOf(config: Config, shared: VolumeDeps): Servers {
+  return new Servers({
+    ...shared,
     powerOf: (machine) => powerDriverFor(machine),
     checkSeed: (server, machine) => void renderSeedDisk(seedInputOf(server, machine, config)),
-    emit: (event) => intake.take(event),
   })
+}
+
+function ignore(): void {
+  // what failed is told by the target's events
 }

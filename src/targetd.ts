@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { systemClock } from './clock.js'
 import type { Config } from './config.js'
 import type { DaemonEvent } from './events.js'
-import { naaOf } from './control/servers.js'
+import { naaOf } from './control/volumes.js'
 import { stateDirs } from './control/state-dirs.js'
 import { atEnd, firstSocket, runDaemon, type EntryContext } from './wiring/entry.js'
 import { renderSeedDisk } from './firstboot/seed/seed-disk.js'
@@ -16,6 +16,8 @@ import { targetControlRoutes } from './rootdisk/target/control-routes.js'
 import { EventBuffer } from './rootdisk/target/event-buffer.js'
 import { Exports } from './rootdisk/target/exports.js'
 import { NbdExports } from './rootdisk/target/nbd-exports.js'
+import { reload } from './rootdisk/target/reload.js'
+import { VolumeWork } from './rootdisk/target/volume-work.js'
 import { OpenVolumes } from './rootdisk/target/open-volumes.js'
 import { GoldenCache } from './rootdisk/volume/golden-cache.js'
 import { IoThreads } from './rootdisk/volume/io-threads.js'
@@ -71,18 +73,23 @@ function services(
   )
   const disks = new NbdExports(exports, registry)
   const nbd = config.nbd && nbdServer(config.nbd, { ...shared, exports: disks })
-  const reload = async (): Promise<unknown> => {
-    const result = exports.reload()
-    await Promise.all([portal.refresh(), nbd?.refresh()])
-    return { ...result, volumes: await volumes.follow() }
-  }
+  const work = new VolumeWork(volumes, systemClock)
+  const portals = nbd === undefined ? [portal] : [portal, nbd]
   exports.reload()
   const control = new HttpListener({
     options: { name: 'control', endpoint: { socketPath: config.target.controlSocket } },
-    routes: [targetControlRoutes({ events, reload, sessions: () => portal.sessions() })],
+    routes: [
+      targetControlRoutes({
+        events,
+        work,
+        reload: () => reload({ exports, volumes, portals, emit: shared.emit }),
+        sessions: () => portal.sessions(),
+        openVolumes: () => volumes.openIds,
+      }),
+    ],
     log,
   })
-  return [atEnd('events', () => events.close()), portal, ...(nbd === undefined ? [] : [nbd]), control]
+  return [atEnd('events', () => events.close()), ...portals, control, atEnd('work', () => work.stop())]
 }
 
 function openVolumes(

@@ -112,7 +112,8 @@ export class Images {
       await this.#disks.deleteLayer(image.id)
       this.#registry.images.delete(image.id)
     }
-    const known = new Set(this.#registry.layers.list().map(({ id }) => id))
+    const { layers, doomedLayers } = this.#registry
+    const known = new Set([...layers.list().map(({ id }) => id), ...doomedLayers.list()])
     const { removed, kept } = await this.#disks.sweepLayers(known)
     if (removed.length > 0) this.#log.info({ removed }, 'leftovers of an earlier daemon were removed')
     if (kept.length > 0) this.#log.warn({ kept }, 'layers with data that the registry does not know are kept')

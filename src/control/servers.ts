@@ -1,11 +1,14 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import type { Clock } from '../clock.js'
 import { DaemonError } from '../errors.js'
 import type { DaemonEvent } from '../events.js'
 import type { ImageRecord, MachineRecord, ServerRecord, VolumeRecord } from '../registry/records.js'
 import type { Registry } from '../registry/registry.js'
+import type { Claims } from './claims.js'
 import { checkName } from './names.js'
 import type { PowerDriver } from './power/power.js'
+import { changeableLayers, forgetVolume, insertVolume, newVolume } from './volumes.js'
+import type { WishState } from './wish-state.js'
 
 /** The year and domain of every IQN we make (RFC 7143 §4.2.7.1). */
 const IQN_PREFIX = 'iqn.2026-11.io.ingot'
@@ -28,11 +31,11 @@ export interface NewServer {
 export interface ServerDeps {
   readonly registry: Registry
   readonly clock: Clock
-  /** Makes the two empty files of a writable layer over `parentId`. */
+  readonly claims: Claims
+  readonly wishes: WishState
+  /** Makes the files of an empty writable layer. */
   readonly createLayer: (layer: { layerId: string; sizeBytes: number }) => Promise<void>
   readonly deleteLayer: (layerId: string) => Promise<void>
-  /** Tells the target process to read its exports again. @throws DaemonError TARGET_UNAVAILABLE */
-  readonly reloadTarget: () => Promise<void>
   readonly powerOf: (machine: MachineRecord) => PowerDriver
   /** Refuses what the seed could not carry (keys, host name). @throws DaemonError INVALID_INPUT */
   readonly checkSeed: (server: ServerRecord, machine: MachineRecord) => void
@@ -61,7 +64,7 @@ export class Servers {
     const image = this.#image(input.image)
     const machine = this.#freeMachine(input.machine)
     const beganMs = clock.monotonicMs()
-    const volume = newVolume(input.name, image, clock.nowMs())
+    const volume = newSystemVolume(input.name, image, clock.nowMs())
     const server = newServer(input, { image, machine, volume }, clock.nowMs())
     this.#deps.checkSeed(server, machine)
     await createLayer({ layerId: volume.layerId, sizeBytes: volume.sizeBytes })
@@ -126,16 +129,26 @@ export class Servers {
     return this.get(server.id)
   }
 
-  /** Powers the machine off and deletes the server and its system volume. @throws DaemonError NOT_FOUND, POWER_FAILED */
+  /**
+   * Powers the machine off and deletes the server and its system volume; data volumes are detached and stay.
+   * @throws DaemonError NOT_FOUND, POWER_FAILED; IN_USE while the system volume has snapshots, WRONG_STATE
+   */
   async delete(idOrName: string): Promise<void> {
-    const { registry, deleteLayer, reloadTarget } = this.#deps
+    const { registry, claims, wishes } = this.#deps
     const { server, machine, power } = this.#powered(idOrName)
-    if (machine.bmcUrl !== undefined) await power.powerOff({ force: true })
     const volume = registry.volumes.get(server.volumeId)
-    this.#forget(server, volume)
-    this.#deps.emit({ kind: 'server.deleted', message: `server ${server.name} deleted` })
-    await reloadTarget()
-    if (volume !== undefined) await deleteLayer(volume.layerId)
+    const snapshots = registry.snapshots.list().filter(({ volumeId }) => volumeId === server.volumeId)
+    if (snapshots.length > 0) {
+      const names = snapshots.map(({ name }) => name).join(', ')
+      throw new DaemonError('IN_USE', `the system volume of server ${server.name} has snapshots: ${names}`)
+    }
+    const layers = volume === undefined ? [] : changeableLayers(registry, volume.layerId)
+    await claims.during(layers, `server ${server.name} is being deleted`, async () => {
+      if (machine.bmcUrl !== undefined) await power.powerOff({ force: true })
+      this.#forget(server, volume)
+      this.#deps.emit({ kind: 'server.deleted', message: `server ${server.name} deleted` })
+      await wishes.applyWhenUp()
+    })
   }
 
   #image(idOrName: string): ImageRecord & { layerId: string } {
@@ -166,24 +179,17 @@ export class Servers {
   #insert(image: ImageRecord & { layerId: string }, volume: VolumeRecord, server: ServerRecord): void {
     const { registry } = this.#deps
     registry.transaction(() => {
-      registry.layers.insert({
-        id: volume.layerId,
-        parentId: image.layerId,
-        sizeBytes: volume.sizeBytes,
-        isImmutable: false,
-        createdMs: volume.createdMs,
-      })
-      registry.volumes.insert(volume)
+      insertVolume(registry, volume, image.layerId)
       registry.servers.insert(server)
     })
   }
 
   async #reloadOrUndo(server: ServerRecord, volume: VolumeRecord): Promise<void> {
     try {
-      await this.#deps.reloadTarget()
+      await this.#deps.wishes.apply()
     } catch (err) {
       this.#forget(server, volume)
-      await this.#deps.deleteLayer(volume.layerId)
+      await this.#deps.wishes.reap()
       throw err
     }
   }
@@ -192,9 +198,7 @@ export class Servers {
     const { registry } = this.#deps
     registry.transaction(() => {
       registry.servers.delete(server.id)
-      if (volume === undefined) return
-      registry.volumes.delete(volume.id)
-      registry.layers.delete(volume.layerId)
+      if (volume !== undefined) forgetVolume(registry, volume)
     })
   }
 
@@ -220,22 +224,9 @@ function checkUserData(userData: Buffer | undefined): void {
   )
 }
 
-function newVolume(serverName: string, image: ImageRecord, nowMs: number): VolumeRecord {
-  const id = randomUUID()
-  return {
-    id,
-    name: `${serverName}-system-${id.slice(0, 8)}`,
-    layerId: randomUUID(),
-    naa: naaOf(id),
-    sizeBytes: image.sizeBytes,
-    imageId: image.id,
-    createdMs: nowMs,
-  }
-}
-
-/** 16 hex digits of an NAA locally assigned identifier (SPC-4 §7.8.6.6.4: first digit 3), fixed by `seed`. */
-export function naaOf(seed: string): string {
-  return `3${createHash('sha256').update(seed).digest('hex').slice(0, 15)}`
+function newSystemVolume(serverName: string, image: ImageRecord, nowMs: number): VolumeRecord {
+  const name = `${serverName}-system-${randomUUID().slice(0, 8)}`
+  return newVolume({ name, sizeBytes: image.sizeBytes, imageId: image.id, createdMs: nowMs })
 }
 
 function newServer(

@@ -31,6 +31,7 @@ export class TargetSupervisor implements Service {
   readonly #clock: Clock
   readonly #log: Logger
   readonly #take: (event: DaemonEvent, atMs: number) => void
+  readonly #onUp: () => Promise<void>
   readonly #stopping = new AbortController()
   #child: RunningProcess | undefined
   #following: Promise<void> = Promise.resolve()
@@ -42,20 +43,23 @@ export class TargetSupervisor implements Service {
     clock: Clock
     log: Logger
     take: (event: DaemonEvent, atMs: number) => void
+    /** Called when the target process is there, and each time that it is back. */
+    onUp: () => Promise<void>
   }) {
     this.#client = deps.client
     this.#command = deps.command
     this.#clock = deps.clock
     this.#log = deps.log
     this.#take = deps.take
+    this.#onUp = deps.onUp
   }
 
   async start(): Promise<void> {
     if (this.#command !== undefined) {
       await this.#bringUp()
-      await this.#client.reload()
+      await this.#onUp()
     }
-    this.#following = this.#follow()
+    this.#following = this.#follow(this.#command !== undefined)
   }
 
   /** Ends the target process only when it is ours and serves nobody. */
@@ -105,16 +109,20 @@ export class TargetSupervisor implements Service {
     this.#child = child
   }
 
-  async #follow(): Promise<void> {
+  async #follow(wasToldUp: boolean): Promise<void> {
     let seq = 0
+    let isUp = wasToldUp
     while (!this.#isStopping()) {
       try {
+        if (!isUp) await this.#onUp()
+        isUp = true
         for (const { event, atMs, seq: taken } of await this.#client.events(seq, this.#stopping.signal)) {
           this.#take(event, atMs)
           seq = taken
         }
       } catch (err) {
         if (this.#isStopping()) return
+        isUp = false
         await this.#recover(err)
       }
     }
@@ -124,7 +132,7 @@ export class TargetSupervisor implements Service {
     this.#log.debug({ err }, 'ingot-targetd does not answer')
     try {
       if (this.#command !== undefined) await this.#bringUp()
-      else await this.#pause(RETRY_MS)
+      await this.#pause(RETRY_MS)
     } catch (cause) {
       this.#log.error({ err: cause }, 'ingot-targetd could not be brought back')
       await this.#pause(RESPAWN_PAUSE_MS)

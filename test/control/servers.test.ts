@@ -1,6 +1,9 @@
+import pino from 'pino'
 import t, { type Test } from 'tap'
+import { Claims } from '../../src/control/claims.js'
 import { Machines } from '../../src/control/machines.js'
 import { Servers, type ServerDeps } from '../../src/control/servers.js'
+import { WishState, type WishStateDeps } from '../../src/control/wish-state.js'
 import { DaemonError } from '../../src/errors.js'
 import type { DaemonEvent } from '../../src/events.js'
 import { systemClock } from '../../src/clock.js'
@@ -18,7 +21,7 @@ interface Bench {
   readonly events: DaemonEvent[]
 }
 
-function bench(t: Test, changed: Partial<ServerDeps> = {}): Bench {
+function bench(t: Test, reload: WishStateDeps['reload'] = () => Promise.resolve({ failed: [] })): Bench {
   const registry = openRegistry(':memory:')
   t.teardown(() => registry.close())
   const image = {
@@ -40,16 +43,17 @@ function bench(t: Test, changed: Partial<ServerDeps> = {}): Bench {
   const power = new FakePower()
   const layers = new Set<string>()
   const events: DaemonEvent[] = []
+  const deleteLayer = (layerId: string): Promise<void> => Promise.resolve(void layers.delete(layerId))
   const deps: ServerDeps = {
     registry,
     clock: systemClock,
+    claims: new Claims(),
+    wishes: new WishState({ registry, log: pino({ level: 'silent' }), reload, deleteLayer }),
     createLayer: ({ layerId }) => Promise.resolve(void layers.add(layerId)),
-    deleteLayer: (layerId) => Promise.resolve(void layers.delete(layerId)),
-    reloadTarget: () => Promise.resolve(),
+    deleteLayer,
     powerOf: () => power,
     checkSeed: () => undefined,
     emit: (event) => events.push(event),
-    ...changed,
   }
   const rules = { subnet: SUBNET, reservedAddresses: [0xc6120001] }
   const machines = new Machines({ registry, clock: systemClock, rules })
@@ -113,9 +117,9 @@ void t.test('a name, and a machine, serve one server only', async (t) => {
 })
 
 void t.test('a server that the target cannot serve is undone', async (t) => {
-  const { servers, machines, registry, layers } = bench(t, {
-    reloadTarget: () => Promise.reject(new DaemonError('TARGET_UNAVAILABLE', 'gone')),
-  })
+  const { servers, machines, registry, layers } = bench(t, () =>
+    Promise.reject(new DaemonError('TARGET_UNAVAILABLE', 'gone')),
+  )
   addMachine(machines, 1)
   await t.rejects(servers.create(WISH), { code: 'TARGET_UNAVAILABLE' })
   t.equal(layers.size + registry.servers.list().length + registry.volumes.list().length, 0)
@@ -136,6 +140,21 @@ void t.test(
     t.equal(layers.size + registry.servers.list().length + registry.layers.chain('gold').length, 1)
   },
 )
+
+void t.test('a server whose disk has a snapshot is neither powered off nor deleted', async (t) => {
+  const { servers, machines, registry, power } = bench(t)
+  addMachine(machines, 1)
+  const server = await servers.create(WISH)
+  await servers.start('web1')
+  const { layerId = '', sizeBytes = 0 } = registry.volumes.get(server.volumeId) ?? {}
+  const snapshot = { id: 's', name: 'before', volumeId: server.volumeId, layerId, sizeBytes, createdMs: 1 }
+  registry.snapshots.insert({ ...snapshot, status: 'available' })
+  await t.rejects(servers.delete('web1'), { code: 'IN_USE', message: /has snapshots: before$/ })
+  t.equal(power.state, 'on')
+  registry.snapshots.delete('s')
+  await servers.delete('web1')
+  t.equal(registry.servers.list().length, 0)
+})
 
 void t.test('machines are refused with the field and the rule', (t) => {
   const { machines } = bench(t)

@@ -3,21 +3,16 @@ import { timelineOf } from '../../control/boots.js'
 import type { EventIntake } from '../../control/event-intake.js'
 import type { ImageDescription, Images } from '../../control/images.js'
 import type { Machines } from '../../control/machines.js'
-import type { Servers } from '../../control/servers.js'
 import { DaemonError } from '../../errors.js'
-import type { Registry } from '../../registry/registry.js'
+import { diskRoutes, type DiskDeps } from './disk-routes.js'
 import { NewImageBody, NewMachineBody, NewServerBody, PowerBody, type ImageVerdict } from './schema.js'
 import { eventView, imageView, jobView, machineView, serverView, timelineView } from './views.js'
 
 /** What the routes act through. */
-export interface ApiDeps {
-  readonly registry: Registry
+export interface ApiDeps extends DiskDeps {
   readonly machines: Machines
   readonly images: Images
-  readonly servers: Servers
   readonly intake: EventIntake
-  /** Bytes the layer holds of its own on disk. */
-  readonly allocatedBytes: (layerId: string) => Promise<number>
   /** The last `limitBytes` of a text file. */
   readonly tailOf: (file: string, limitBytes: number) => Promise<string>
 }
@@ -36,6 +31,7 @@ export function apiRoutes(deps: ApiDeps): (app: FastifyInstance) => void {
     imageRoutes(app, deps)
     serverRoutes(app, deps)
     powerRoutes(app, deps)
+    diskRoutes(app, deps)
     jobRoutes(app, deps)
   }
 }

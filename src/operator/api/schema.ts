@@ -62,6 +62,31 @@ export type NewServerBody = Static<typeof NewServerBody>
 export const PowerBody = Type.Object({ force: Type.Optional(Type.Boolean()) }, strict)
 export type PowerBody = Static<typeof PowerBody>
 
+const SizeBytes = Type.Integer({ minimum: 0 })
+
+/** POST /volumes: `size_bytes`, `snapshot` or both */
+export const NewVolumeBody = Type.Object(
+  { name: Name, size_bytes: Type.Optional(SizeBytes), snapshot: Type.Optional(Name) },
+  strict,
+)
+export type NewVolumeBody = Static<typeof NewVolumeBody>
+
+/** POST /volumes/:id/grow */
+export const GrowBody = Type.Object({ size_bytes: SizeBytes }, strict)
+export type GrowBody = Static<typeof GrowBody>
+
+/** POST /volumes/:id/rollback */
+export const RollbackBody = Type.Object({ snapshot: Name }, strict)
+export type RollbackBody = Static<typeof RollbackBody>
+
+/** POST /servers/:id/{attach,detach} */
+export const VolumeBody = Type.Object({ volume: Name }, strict)
+export type VolumeBody = Static<typeof VolumeBody>
+
+/** POST /snapshots */
+export const NewSnapshotBody = Type.Object({ volume: Name, name: Name }, strict)
+export type NewSnapshotBody = Static<typeof NewSnapshotBody>
+
 /** A machine as answered. Times are ISO 8601. */
 export interface MachineView {
   readonly id: string
@@ -109,6 +134,56 @@ export interface ServerView {
   readonly volume_allocated_bytes: number
   readonly clone_ms: number
   readonly created_at: string
+}
+
+/** A volume as answered. */
+export interface VolumeView {
+  readonly id: string
+  readonly name: string
+  readonly kind: 'system' | 'data'
+  readonly size_bytes: number
+  /** Bytes it holds of its own on the host's disk, without its parents and snapshots. */
+  readonly allocated_bytes: number
+  readonly server: string | null
+  readonly lun: number | null
+  readonly image: string | null
+  readonly snapshots: readonly string[]
+  readonly created_at: string
+}
+
+/** A snapshot as answered. */
+export interface SnapshotView {
+  readonly id: string
+  readonly name: string
+  readonly volume: string
+  readonly status: string
+  readonly size_bytes: number
+  /** Bytes that its layer holds on the host's disk. */
+  readonly allocated_bytes: number
+  readonly created_at: string
+}
+
+/** GET /volumes/:id/map: who shows which part; zeros are nobody's. */
+export interface VolumeMapView {
+  readonly extents: readonly {
+    readonly offset: number
+    readonly length: number
+    readonly layer: string | null
+    /** `volume NAME`, `snapshot NAME` or `image NAME`. */
+    readonly of: string | null
+  }[]
+  /** `?offset=` of the next part; null at the end. */
+  readonly next_offset: number | null
+}
+
+/** POST /volumes/:id/verify: the images under a volume, read again. */
+export interface VolumeVerdict {
+  readonly matches: boolean
+  readonly layers: readonly {
+    readonly image: string
+    /** Numbers of the 4 MiB chunks that are not what was imported. */
+    readonly damaged_chunks: readonly number[]
+  }[]
 }
 
 /** A job as answered. */

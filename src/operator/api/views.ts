@@ -1,13 +1,25 @@
 import type { TimelineStep } from '../../control/boots.js'
+import { userOf } from '../../control/volumes.js'
 import type {
   EventRecord,
   ImageRecord,
   JobRecord,
   MachineRecord,
   ServerRecord,
+  SnapshotRecord,
+  VolumeRecord,
 } from '../../registry/records.js'
 import type { Registry } from '../../registry/registry.js'
-import type { EventView, ImageView, JobView, MachineView, ServerView, TimelineView } from './schema.js'
+import type {
+  EventView,
+  ImageView,
+  JobView,
+  MachineView,
+  ServerView,
+  SnapshotView,
+  TimelineView,
+  VolumeView,
+} from './schema.js'
 
 function iso(ms: number): string {
   return new Date(ms).toISOString()
@@ -57,6 +69,41 @@ export function serverView(server: ServerRecord, registry: Registry, allocatedBy
     volume_allocated_bytes: allocatedBytes,
     clone_ms: Math.round(server.cloneMs * 1000) / 1000,
     created_at: iso(server.createdMs),
+  }
+}
+
+/** A volume with the server that sees it. */
+export function volumeView(volume: VolumeRecord, registry: Registry, allocatedBytes: number): VolumeView {
+  const user = userOf(registry, volume)
+  const snapshots = registry.snapshots.list().filter(({ volumeId }) => volumeId === volume.id)
+  return {
+    id: volume.id,
+    name: volume.name,
+    kind: user?.lun === 0 ? 'system' : 'data',
+    size_bytes: volume.sizeBytes,
+    allocated_bytes: allocatedBytes,
+    server: user?.server.name ?? null,
+    lun: user?.lun ?? null,
+    image: registry.images.get(volume.imageId ?? '')?.name ?? null,
+    snapshots: snapshots.map(({ name }) => name),
+    created_at: iso(volume.createdMs),
+  }
+}
+
+/** A snapshot. */
+export function snapshotView(
+  snapshot: SnapshotRecord,
+  registry: Registry,
+  allocatedBytes: number,
+): SnapshotView {
+  return {
+    id: snapshot.id,
+    name: snapshot.name,
+    volume: registry.volumes.get(snapshot.volumeId)?.name ?? snapshot.volumeId,
+    status: snapshot.status,
+    size_bytes: snapshot.sizeBytes,
+    allocated_bytes: allocatedBytes,
+    created_at: iso(snapshot.createdMs),
   }
 }
 

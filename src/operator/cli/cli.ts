@@ -7,6 +7,8 @@ import { machineCommands } from './machine-commands.js'
 import type { OutputFormat } from './output.js'
 import { rigCommands } from './rig-commands.js'
 import { serverCommands } from './server-commands.js'
+import { snapshotCommands } from './snapshot-commands.js'
+import { volumeCommands } from './volume-commands.js'
 import { WaitTimedOut } from './wait.js'
 
 /** Exit codes: anything that failed, a wrong command line, and a wait that ran out. */
@@ -36,6 +38,8 @@ async function main(): Promise<number> {
   machineCommands(program, cli)
   imageCommands(program, cli)
   serverCommands(program, cli)
+  volumeCommands(program, cli)
+  snapshotCommands(program, cli)
   rigCommands(program, cli)
   try {
     await program.parseAsync()

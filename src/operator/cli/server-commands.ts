@@ -1,6 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { InvalidArgumentError, type Command } from 'commander'
-import { API_PREFIX, type EventView, type ServerView, type TimelineView } from '../api/schema.js'
+import {
+  API_PREFIX,
+  type EventView,
+  type ServerView,
+  type TimelineView,
+  type VolumeView,
+} from '../api/schema.js'
 import type { Cli } from './cli-context.js'
 import { printLine, printList, printOne, type Columns } from './output.js'
 import { waitForReady } from './wait.js'
@@ -45,6 +51,7 @@ export function serverCommands(program: Command, cli: Cli): void {
   const server = program.command('server').description('servers: machines with a disk of their own')
   createCommand(server, cli)
   powerCommands(server, cli)
+  diskCommands(server, cli)
   server.command('list').action(async () => {
     const { servers } = await cli.api().call<{ servers: ServerView[] }>('GET', `${API_PREFIX}/servers`)
     printList(servers, COLUMNS, cli.format())
@@ -123,6 +130,22 @@ function powerCommands(server: Command, cli: Cli): void {
     .action(async (id: string, options: WaitOptions & { force?: boolean }) => {
       await cli.api().call('POST', cli.path('servers', id, 'reboot'), { force: options.force ?? false })
       if (options.wait === true) await waitForReady(cli.api(), id, timeoutMs(options))
+    })
+}
+
+function diskCommands(server: Command, cli: Cli): void {
+  server
+    .command('attach <server> <volume>')
+    .description('show it a data disk, at once when it runs')
+    .action(async (id: string, volume: string) => {
+      const path = cli.path('servers', id, 'attach')
+      printOne(await cli.api().call<VolumeView>('POST', path, { volume }), cli.format())
+    })
+  server
+    .command('detach <server> <volume>')
+    .description('take a data disk from it, at once: unmount it there first')
+    .action(async (id: string, volume: string) => {
+      await cli.api().call('POST', cli.path('servers', id, 'detach'), { volume })
     })
 }
 

@@ -1,21 +1,44 @@
 import type { FastifyInstance } from 'fastify'
+import { Type, type Static } from 'typebox'
 import type { EventBuffer } from './event-buffer.js'
+import type { VolumeWork } from './volume-work.js'
 
 /** What the control socket acts on. */
 export interface TargetControl {
   readonly events: EventBuffer
+  readonly work: Pick<VolumeWork, 'merge' | 'map'>
   reload(): unknown
   sessions(): unknown
+  /** Ids of volumes that are open, whoever has them. */
+  openVolumes(): readonly string[]
 }
 
-/** The routes of the target process's control socket: reload, sessions, events. */
+const MergeBody = Type.Object({ layerIds: Type.Array(Type.String(), { minItems: 1 }) })
+
+interface ById {
+  Params: { id: string }
+}
+
+/** The routes of the target process's control socket: reload, sessions, events, work on volumes. */
 export function targetControlRoutes(control: TargetControl): (app: FastifyInstance) => void {
   return (app) => {
-    app.get('/status', () => ({ sessions: control.sessions() }))
+    app.get('/status', () => ({ sessions: control.sessions(), openVolumes: control.openVolumes() }))
     app.post('/reload', () => control.reload())
     app.get<{ Querystring: { after?: string } }>('/events', async (request) => {
-      const after = Number(request.query.after ?? 0)
-      return { events: await control.events.after(Number.isSafeInteger(after) ? after : 0) }
+      return { events: await control.events.after(offsetOf(request.query.after)) }
     })
+    app.post<ById & { Body: Static<typeof MergeBody> }>(
+      '/volumes/:id/merge',
+      { schema: { body: MergeBody } },
+      (request) => control.work.merge(request.params.id, request.body.layerIds),
+    )
+    app.get<ById & { Querystring: { offset?: string } }>('/volumes/:id/map', (request) =>
+      control.work.map(request.params.id, offsetOf(request.query.offset)),
+    )
   }
+}
+
+function offsetOf(text: string | undefined): number {
+  const number = Number(text ?? 0)
+  return Number.isSafeInteger(number) && number >= 0 ? number : 0
 }

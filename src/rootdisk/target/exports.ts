@@ -1,10 +1,10 @@
 import type { ServerRecord, VolumeRecord } from '../../registry/records.js'
 import type { Registry } from '../../registry/registry.js'
 import type { BlockDevice } from '../block-device.js'
-import type { TargetSpec } from '../export.js'
+import type { LunSpec, TargetSpec } from '../export.js'
 import { BufferDisk } from './buffer-disk.js'
 
-/** LUN numbers, fixed for every server (DESIGN section 1). */
+/** LUN numbers, fixed for every server; data volumes have those that the registry says, from 2. */
 const SYSTEM_LUN = 0
 const SEED_LUN = 1
 
@@ -39,6 +39,13 @@ export class Exports {
     return this.#targets.get(iqn)
   }
 
+  /** The targets that show a volume, by name. */
+  showing(volumeId: string): string[] {
+    return this.list()
+      .filter(({ luns }) => luns.some(({ serial }) => serial === volumeId))
+      .map(({ iqn }) => iqn)
+  }
+
   /** Every target. */
   list(): TargetSpec[] {
     return [...this.#targets.values()]
@@ -61,7 +68,7 @@ export class Exports {
   }
 
   #targetOf(server: ServerRecord, volume: VolumeRecord): TargetSpec {
-    const { registry, openVolume, renderSeed, seedNaa } = this.#sources
+    const { registry, renderSeed, seedNaa } = this.#sources
     const openSeed = (): Promise<BlockDevice> => {
       const now = registry.servers.get(server.id) ?? server
       return Promise.resolve(new BufferDisk(renderSeed(now)))
@@ -71,14 +78,22 @@ export class Exports {
       initiatorIqn: server.initiatorIqn,
       chap: { user: server.chapUser, secret: server.chapSecret },
       luns: [
-        {
-          lun: SYSTEM_LUN,
-          naa: volume.naa,
-          serial: volume.id,
-          open: () => openVolume(volume.id),
-        },
+        this.#lunOf(SYSTEM_LUN, volume),
         { lun: SEED_LUN, naa: seedNaa(server), serial: `seed-${server.id}`, open: openSeed },
+        ...this.#dataLuns(server),
       ],
     }
+  }
+
+  #dataLuns(server: ServerRecord): LunSpec[] {
+    const { attachments, volumes } = this.#sources.registry
+    return attachments.listByServer(server.id).flatMap(({ volumeId, lun }) => {
+      const volume = volumes.get(volumeId)
+      return volume === undefined ? [] : [this.#lunOf(lun, volume)]
+    })
+  }
+
+  #lunOf(lun: number, { id, naa }: VolumeRecord): LunSpec {
+    return { lun, naa, serial: id, open: () => this.#sources.openVolume(id) }
   }
 }

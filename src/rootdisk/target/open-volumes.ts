@@ -4,6 +4,14 @@ import type { LayerStore } from '../volume/layer-store.js'
 import { openShared } from '../volume/open-volume.js'
 import type { Volume } from '../volume/volume.js'
 
+/** Why a volume could not follow. */
+export interface FollowFailure {
+  readonly volumeId: string
+  readonly message: string
+  /** It has to be closed by all who have it: then whoever opens it again gets what is wished. */
+  readonly mustClose: boolean
+}
+
 /** What {@link OpenVolumes.follow} did to open volumes. */
 export interface FollowResult {
   /** Volumes that have another size than before. */
@@ -11,7 +19,7 @@ export interface FollowResult {
   /** Volumes whose layers are others than before. */
   readonly changed: readonly string[]
   /** Volumes that could not be brought to what is wished; they go on as they were. */
-  readonly failed: readonly { readonly volumeId: string; readonly message: string }[]
+  readonly failed: readonly FollowFailure[]
 }
 
 interface Entry {
@@ -61,7 +69,7 @@ export class OpenVolumes {
 
   /** Brings every open volume to its wished layers and size, under its running guests. Never rejects. */
   async follow(): Promise<FollowResult> {
-    const result = { grown: [] as string[], changed: [] as string[], failed: [] as Failure[] }
+    const result = { grown: [] as string[], changed: [] as string[], failed: [] as FollowFailure[] }
     await Promise.all(
       this.openIds.map(async (volumeId) => {
         try {
@@ -75,7 +83,8 @@ export class OpenVolumes {
             }
           })
         } catch (err) {
-          result.failed.push({ volumeId, message: err instanceof Error ? err.message : String(err) })
+          const message = err instanceof Error ? err.message : String(err)
+          result.failed.push({ volumeId, message, mustClose: err instanceof MustClose })
         }
       }),
     )
@@ -107,16 +116,16 @@ export class OpenVolumes {
   }
 }
 
-type Failure = FollowResult['failed'][number]
+class MustClose extends Error {}
 
 /** Snapshots that were taken, then layers that went, then the size. @throws Error when a live volume cannot get there */
 async function bringTo(volume: Volume, wished: readonly LayerSpec[]): Promise<void> {
   const before = volume.layerIds
   const kept = wished.findIndex(({ layerId }) => layerId === before[0])
-  if (kept < 0) throw new Error('the volume stands on another layer now: it has to be closed first')
+  if (kept < 0) throw new MustClose('the volume stands on another layer now: it has to be closed first')
   const staying = before.filter((layerId) => wished.some((layer) => layer.layerId === layerId))
   if (wished.slice(kept).some(({ layerId }, i) => layerId !== staying[i])) {
-    throw new Error('layers were put into the middle of the chain: the volume has to be closed first')
+    throw new MustClose('layers were put into the middle of the chain: the volume has to be closed first')
   }
   for (const layer of wished.slice(0, kept).reverse()) await volume.pushLayer(layer)
   for (const run of runsWithout(before, staying)) await volume.dropLayers(run)

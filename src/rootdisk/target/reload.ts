@@ -1,0 +1,52 @@
+import type { DaemonEvent } from '../../events.js'
+import type { Exports, ReloadResult } from './exports.js'
+import type { FollowFailure, FollowResult, OpenVolumes } from './open-volumes.js'
+
+/** What clients reach disks through. */
+export interface Portal {
+  /** Brings clients that stay to what is exported now, and ends the others. */
+  refresh(): Promise<void>
+  /** Closes the sessions of one target. */
+  drop?(iqn: string): Promise<void>
+}
+
+/** What follows the registry. */
+export interface ReloadParts {
+  readonly exports: Exports
+  readonly volumes: OpenVolumes
+  readonly portals: readonly Portal[]
+  readonly emit: (event: DaemonEvent) => void
+}
+
+/** What a reload did. */
+export interface ReloadReport extends ReloadResult {
+  readonly volumes: FollowResult
+}
+
+/**
+ * Brings targets, LUNs, layers and sizes to what the registry wishes, without touching other sessions. A volume
+ * that was rolled back under a session that should not have been there is closed: its initiator logs in again.
+ */
+export async function reload({ exports, volumes, portals, emit }: ReloadParts): Promise<ReloadReport> {
+  const drop = async (iqns: readonly string[]): Promise<void> => {
+    await Promise.all(iqns.flatMap((iqn) => portals.map(async (portal) => portal.drop?.(iqn))))
+  }
+  const result = exports.reload()
+  await drop(result.removed)
+  const followed = await volumes.follow()
+  const displaced = followed.failed.filter(({ mustClose }) => mustClose)
+  await drop(displaced.flatMap(({ volumeId }) => exports.showing(volumeId)))
+  await Promise.all(portals.map((portal) => portal.refresh()))
+  const failed = followed.failed.filter(({ volumeId }) => volumes.openIds.includes(volumeId))
+  for (const failure of failed) emit(eventOf(failure, exports))
+  return { ...result, volumes: { ...followed, failed } }
+}
+
+function eventOf({ volumeId, message }: FollowFailure, exports: Exports): DaemonEvent {
+  const [iqn] = exports.showing(volumeId)
+  return {
+    kind: 'volume.behind',
+    message: `volume ${volumeId} goes on as it was: ${message}`,
+    ...(iqn !== undefined && { iqn }),
+  }
+}
