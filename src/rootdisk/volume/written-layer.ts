@@ -1,5 +1,5 @@
-import type { ClusterState } from './cluster-map.js'
-import { clustersFor, CLUSTER_BYTES } from './cluster-map.js'
+import { blockFailure } from './block-failure.js'
+import { clustersFor, CLUSTER_BYTES, type ClusterState } from './cluster-map.js'
 import { FlushSequence } from './flush-sequence.js'
 import { flushToDisk, type FlushedParts } from './flush-to-disk.js'
 import type { LayerFiles } from './layer-files.js'
@@ -45,10 +45,14 @@ export class WrittenLayer {
   /** Makes both files longer, then their headers say so, on disk too. May be repeated. @throws BlockError */
   async grow(sizeBytes: number): Promise<void> {
     const { live, dataFd, diskMapFd } = this.#parts
-    await this.#files.truncate(dataFd, clustersFor(sizeBytes) * CLUSTER_BYTES)
-    await this.#files.truncate(diskMapFd, mapFileBytes(sizeBytes))
-    await live.grow(sizeBytes)
-    this.#flushes.noteChange()
+    try {
+      await this.#files.truncate(dataFd, clustersFor(sizeBytes) * CLUSTER_BYTES)
+      await this.#files.truncate(diskMapFd, mapFileBytes(sizeBytes))
+      await live.grow(sizeBytes)
+    } catch (err) {
+      throw blockFailure(`grow to ${sizeBytes} bytes`, err)
+    }
+    this.#flushes.noteChange() // now, so that a flush that ran meanwhile does not pass for ours
     await this.flush()
   }
 

@@ -1,24 +1,46 @@
 import t from 'tap'
 import { nodeLayerFiles, type IoDone, type LayerFiles } from '../../../src/rootdisk/volume/layer-files.js'
+import { GoldenCache } from '../../../src/rootdisk/volume/golden-cache.js'
 import { createLayer } from '../../../src/rootdisk/volume/layer.js'
+import { openShared } from '../../../src/rootdisk/volume/open-volume.js'
 import type { Volume } from '../../../src/rootdisk/volume/volume.js'
-import { bytesOf, failureOf, TestDisk } from './model-disk.js'
+import { bytesOf, failureOf, TestDisk, unsynced } from './model-disk.js'
 
 const CLUSTER = 4096
 const LAYER = { layerId: 'top', sizeBytes: 64 * CLUSTER }
 
-type Call = 'read' | 'write' | 'writeSync' | 'sync'
+type Call = 'open' | 'read' | 'write' | 'writeSync' | 'sync' | 'truncate'
 
 /** Real files of which the next call of a kind fails; a failing write has written half. */
 class FailingFiles {
   #next: { call: Call; code: string } | undefined
+  #isLasting = false
 
   failNext(call: Call, code: string): void {
     this.#next = { call, code }
+    this.#isLasting = false
+  }
+
+  /** Every call of a kind fails until {@link mend}. */
+  failAll(call: Call, code: string): void {
+    this.#next = { call, code }
+    this.#isLasting = true
+  }
+
+  mend(): void {
+    this.#next = undefined
   }
 
   readonly files: LayerFiles = {
     ...nodeLayerFiles,
+    open: (path, mode) => {
+      const err = mode === 'replace' ? this.#take('open') : undefined
+      return err === undefined ? nodeLayerFiles.open(path, mode) : Promise.reject(err)
+    },
+    truncate: (fd, sizeBytes) => {
+      const err = this.#take('truncate')
+      return err === undefined ? nodeLayerFiles.truncate(fd, sizeBytes) : Promise.reject(err)
+    },
     read: (fd, into, position, done) => {
       const err = this.#take('read')
       if (err) setImmediate(done, err)
@@ -46,7 +68,7 @@ class FailingFiles {
   #take(call: Call): Error | undefined {
     if (this.#next?.call !== call) return undefined
     const { code } = this.#next
-    this.#next = undefined
+    if (!this.#isLasting) this.#next = undefined
     return Object.assign(new Error(`${code}: injected`), { code })
   }
 }
@@ -159,3 +181,107 @@ void t.test('closing waits for what is under way and loses none of it', async (t
   t.equal((await bytesOf(again, 19 * CLUSTER + 7, 1))[0], 20)
   await again.close()
 })
+
+/** Two clones of one image on files that fail when told. */
+async function clones(
+  root: string,
+): Promise<{ disk: TestDisk; failing: FailingFiles; one: Volume; two: Volume }> {
+  const disk = new TestDisk(root)
+  const failing = new FailingFiles()
+  const image = { ...LAYER, layerId: 'image' }
+  for (const layerId of ['image', 'one', 'two', 'next'])
+    await createLayer(disk, { ...LAYER, layerId }, unsynced)
+  const golden = await disk.open([image])
+  await golden.write(0, Buffer.alloc(64 * CLUSTER, 5))
+  await golden.close()
+  const store = disk.store({ files: failing.files, cache: new GoldenCache(1 << 20) })
+  const [one, two] = [
+    await openShared(store, [{ ...LAYER, layerId: 'one' }, image]),
+    await openShared(store, [{ ...LAYER, layerId: 'two' }, image]),
+  ]
+  return { disk, failing, one, two }
+}
+
+const FULL_DISK = [
+  ['write', 'ENOSPC', 'no-space'],
+  ['write', 'EDQUOT', 'no-space'],
+  ['write', 'EROFS', 'read-only'],
+  ['write', 'EIO', 'medium'],
+  ['writeSync', 'ENOSPC', 'no-space'],
+] as const
+
+for (const [call, code, kind] of FULL_DISK) {
+  void t.test(
+    `while every ${call} fails with ${code}, reads go on; once it is mended, so do writes`,
+    async (t) => {
+      const { failing, one, two } = await clones(t.testdir())
+      await one.write(0, full(1))
+      failing.failAll(call, code)
+      for (const volume of [one, two]) {
+        t.equal(await failureOf(volume.write(8 * CLUSTER, full(2))), kind)
+        t.equal(await failureOf(volume.write(9 * CLUSTER + 100, Buffer.alloc(300, 2))), kind)
+        t.ok((await bytesOf(volume, 8 * CLUSTER, 2 * CLUSTER)).equals(Buffer.alloc(2 * CLUSTER, 5)))
+      }
+      t.ok((await bytesOf(one, 0, CLUSTER)).equals(full(1)))
+      failing.mend()
+      for (const volume of [one, two]) {
+        t.equal(await failureOf(volume.write(8 * CLUSTER, full(2))), 'it succeeded')
+        t.equal(await failureOf(volume.flush()), 'it succeeded')
+        await volume.close()
+      }
+    },
+  )
+}
+
+void t.test('a parent that cannot be read fails that read alone, and is read again', async (t) => {
+  const { failing, one, two } = await clones(t.testdir())
+  failing.failNext('read', 'EIO')
+  t.equal(await failureOf(one.read(0, full(0))), 'medium')
+  t.ok((await bytesOf(two, 0, CLUSTER)).equals(full(5)))
+  t.ok((await bytesOf(one, 0, CLUSTER)).equals(full(5)))
+  await Promise.all([one.close(), two.close()])
+})
+
+void t.test('a data sync that failed on one volume is no other volume’s', async (t) => {
+  const { failing, one, two } = await clones(t.testdir())
+  await one.write(0, full(1))
+  await two.write(0, full(2))
+  failing.failNext('sync', 'EIO')
+  t.equal(await failureOf(one.flush()), 'medium')
+  t.equal(await failureOf(two.flush()), 'it succeeded')
+  t.equal(await failureOf(one.flush()), 'medium')
+  await t.rejects(one.close())
+  await two.close()
+})
+
+void t.test('a snapshot that cannot begin changes nothing, and can be taken later', async (t) => {
+  const { failing, one, two } = await clones(t.testdir())
+  await one.write(0, full(1))
+  failing.failNext('open', 'ENOSPC')
+  await t.rejects(one.pushLayer({ ...LAYER, layerId: 'next' }), { code: 'ENOSPC' })
+  t.same(one.layerIds, ['one', 'image'])
+  await one.write(CLUSTER, full(2))
+  await one.pushLayer({ ...LAYER, layerId: 'next' })
+  t.same(one.layerIds, ['next', 'one', 'image'])
+  t.ok((await bytesOf(one, 0, 2 * CLUSTER)).equals(Buffer.concat([full(1), full(2)])))
+  await Promise.all([one.close(), two.close()])
+})
+
+void t.test(
+  'a merge and a growth for which there is no room change nothing, and succeed later',
+  async (t) => {
+    const { failing, one, two } = await clones(t.testdir())
+    failing.failAll('write', 'ENOSPC')
+    t.equal(await failureOf(one.mergeLayer('image')), 'no-space')
+    failing.failNext('truncate', 'ENOSPC')
+    t.equal(await failureOf(one.grow(2 * LAYER.sizeBytes)), 'no-space')
+    t.equal(one.sizeBytes, LAYER.sizeBytes)
+    t.ok((await bytesOf(one)).equals(Buffer.alloc(LAYER.sizeBytes, 5)))
+    failing.mend()
+    await one.dropLayer('image')
+    await one.grow(2 * LAYER.sizeBytes)
+    const grown = Buffer.alloc(2 * LAYER.sizeBytes).fill(5, 0, LAYER.sizeBytes)
+    t.ok((await bytesOf(one)).equals(grown))
+    await Promise.all([one.close(), two.close()])
+  },
+)
