@@ -19,6 +19,7 @@ import { NbdExports } from './rootdisk/target/nbd-exports.js'
 import { reload } from './rootdisk/target/reload.js'
 import { VolumeWork } from './rootdisk/target/volume-work.js'
 import { OpenVolumes } from './rootdisk/target/open-volumes.js'
+import { ReservationFiles } from './rootdisk/target/reservation-files.js'
 import { GoldenCache } from './rootdisk/volume/golden-cache.js'
 import { IoThreads } from './rootdisk/volume/io-threads.js'
 import type { LayerFiles } from './rootdisk/volume/layer-files.js'
@@ -69,7 +70,7 @@ function services(
   }
   const portal = new IscsiPortal(
     { host: config.target.address, port: config.target.port, ...firstSocket(sockets, 'iscsi') },
-    { ...shared, targets: exports },
+    { ...shared, targets: exports, reservations: new ReservationFiles(config) },
   )
   const disks = new NbdExports(exports, registry)
   const nbd = config.nbd && nbdServer(config.nbd, { ...shared, exports: disks })

@@ -43,7 +43,7 @@ export async function runSuite(options: SuiteOptions): Promise<SuiteResult[]> {
   const directory = mkdtempSync(join(tmpdir(), 'ingot-suite-'))
   try {
     const targets = await Promise.all(
-      Array.from({ length: options.jobs }, (_, i) => thinTarget(directory, `suite-${String(i)}`)),
+      Array.from({ length: options.jobs }, (_, i) => thinTarget(directory, i)),
     )
     const portal = await serve(targets)
     try {
@@ -84,7 +84,8 @@ async function serve(targets: readonly TargetSpec[]): Promise<IscsiPortal> {
 }
 
 /** A target with three empty volumes: as volumes are, with physical blocks of 512 bytes, and read-only. */
-async function thinTarget(directory: string, name: string): Promise<TargetSpec> {
+async function thinTarget(directory: string, number: number): Promise<TargetSpec> {
+  const name = `suite-${String(number)}`
   const [layersDir, runDir] = [join(directory, name, 'layers'), join(directory, name, 'run')]
   mkdirSync(layersDir, { recursive: true })
   mkdirSync(runDir)
@@ -94,7 +95,7 @@ async function thinTarget(directory: string, name: string): Promise<TargetSpec> 
     await createLayer({ layersDir }, layer)
     return {
       lun,
-      naa: `300000000000000${String(lun)}`,
+      naa: `30000000000000${String(number)}${String(lun)}`,
       serial: layer.layerId,
       physicalBlockBytes: lun === LUN.SMALL_BLOCKS ? 512 : 4096,
       open: () => openVolume({ layersDir, runDir, bootId: hostBootId(), chain: [layer], isReadOnly }),

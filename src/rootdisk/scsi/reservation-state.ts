@@ -10,6 +10,8 @@ export const TYPE = {
   EXCLUSIVE_ACCESS_ALL: 8,
 } as const
 
+const TYPES: ReadonlySet<unknown> = new Set(Object.values(TYPE))
+
 /** An initiator port and its reservation key, 16 hex digits. */
 export interface Registration extends PortId {
   readonly key: string
@@ -41,6 +43,32 @@ export interface ReservationStore {
 /** A LUN that nobody ever registered with. */
 export const NO_RESERVATIONS: ReservationState = { generation: 0, isPersistent: false, registrations: [] }
 
+const PORT = { initiator: /^[ -~\u0080-\uffff]{1,223}$/, isid: /^[0-9a-f]{12}$/ }
+
+/** Whether a value read from a file is a state: every field there, in its range. */
+export function isReservationState(value: unknown): value is ReservationState {
+  if (!isRecord(value) || !Array.isArray(value['registrations'])) return false
+  const { generation, isPersistent, registrations, reservation } = value as Record<string, unknown>
+  const isCounted = Number.isInteger(generation) && typeof isPersistent === 'boolean'
+  const areRegistered = (registrations as unknown[]).every(
+    (each) => isPort(each) && 'key' in each && /^[0-9a-f]{16}$/.test(String(each.key)),
+  )
+  return isCounted && areRegistered && (reservation === undefined || isReservation(reservation))
+}
+
+function isReservation(value: unknown): boolean {
+  return isRecord(value) && isType(value['type']) && isPort(value['holder'])
+}
+
+function isPort(value: unknown): value is PortId {
+  if (!isRecord(value)) return false
+  return PORT.initiator.test(String(value['initiator'])) && PORT.isid.test(String(value['isid']))
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+}
+
 /** A store that forgets with the process. */
 export function memoryReservations(): ReservationStore {
   const states = new Map<string, ReservationState>()
@@ -56,6 +84,11 @@ export function memoryReservations(): ReservationStore {
 /** The registration of a port. */
 export function registrationOf(state: ReservationState, port: PortId): Registration | undefined {
   return state.registrations.find((each) => isSamePort(each, port))
+}
+
+/** Whether this is one of the six types. */
+export function isType(type: unknown): boolean {
+  return TYPES.has(type)
 }
 
 /** Whether every registered port holds a reservation of this type. */

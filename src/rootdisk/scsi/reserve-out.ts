@@ -2,6 +2,7 @@ import { isSamePort, type PortId } from './nexus.js'
 import {
   isForAllRegistrants,
   isHolder,
+  isType,
   registrationOf,
   TYPE,
   type Registration,
@@ -43,7 +44,6 @@ export interface Change {
 
 const NO_KEY = '0'.repeat(16)
 const CONFLICT: Outcome = { status: STATUS.RESERVATION_CONFLICT }
-const TYPES: ReadonlySet<number> = new Set(Object.values(TYPE))
 
 type Step = (state: ReservationState, request: ReserveRequest) => Change | Outcome
 
@@ -99,7 +99,7 @@ function unregister(state: ReservationState, port: PortId, registrations: readon
 }
 
 function reserve(state: ReservationState, { port, type }: ReserveRequest): Change | Outcome {
-  if (!TYPES.has(type)) return checkCondition(SENSE.INVALID_FIELD_IN_CDB)
+  if (!isType(type)) return checkCondition(SENSE.INVALID_FIELD_IN_CDB)
   const { reservation } = state
   if (reservation === undefined) return silent(withReservation(state, { type, holder: bare(port) }))
   return isHolder(state, port) && reservation.type === type ? silent(state) : CONFLICT
@@ -141,7 +141,7 @@ function takeOver(
   { port, type }: ReserveRequest,
   isMeant: (each: Registration) => boolean,
 ): Change | Outcome {
-  if (!TYPES.has(type)) return checkCondition(SENSE.INVALID_FIELD_IN_CDB)
+  if (!isType(type)) return checkCondition(SENSE.INVALID_FIELD_IN_CDB)
   const change = remove(state, state.registrations.filter(isMeant))
   const others = withoutPorts(change.state.registrations, [port])
   const told = before.type === type ? [] : tell(others, SENSE.RESERVATIONS_RELEASED)

@@ -7,8 +7,7 @@ import { OPCODES } from '../../../src/rootdisk/scsi/opcodes.js'
 import { SENSE, STATUS, type Outcome } from '../../../src/rootdisk/scsi/sense.js'
 import { TargetUnits } from '../../../src/rootdisk/scsi/target-units.js'
 import { MemoryDisk } from '../../fakes/memory-disk.js'
-
-const BLOCKS = 256
+import { BLOCKS, brief, hex } from './scsi-bench.js'
 
 interface Bench {
   readonly disk: MemoryDisk
@@ -29,12 +28,6 @@ function bench(options: { isSlow?: boolean; isReadOnly?: boolean } = {}): Bench 
     return units.execute({ nexus, lun, cdb, dataOut }, (err) => faults.push(err))
   }
   return { disk, faults, run }
-}
-
-/** Status, and sense key/code/qualifier in hex when there is sense. */
-function brief({ status, sense }: Outcome): string {
-  if (sense === undefined) return String(status)
-  return [sense[2] ?? 0, sense[12] ?? 0, sense[13] ?? 0].map((n) => n.toString(16)).join('/')
 }
 
 const opcode = fc.constantFrom(...OPCODES.map((row) => row.opcode))
@@ -70,8 +63,6 @@ for (const options of [{}, { isSlow: true }, { isReadOnly: true }]) {
     test.end()
   })
 }
-
-const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex')
 
 // SPC-4, SBC-3: what an initiator gets wrong, and the sense it is told.
 const REFUSALS: [what: string, cdb: string, dataOutBytes: number, expected: string][] = [
