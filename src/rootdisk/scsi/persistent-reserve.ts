@@ -1,5 +1,5 @@
 import { ByteWriter } from '../../wire/writer.js'
-import type { Command, MaybeLater } from './command.js'
+import type { Command } from './command.js'
 import { u16, u32 } from './fields.js'
 import type { PortId } from './nexus.js'
 import { isForAllRegistrants, isHolder } from './reservation-state.js'
@@ -85,19 +85,20 @@ function transportId({ initiator, isid }: PortId): Uint8Array {
 }
 
 /** PERSISTENT RESERVE OUT (SPC-4 §6.16); answered after the new state is kept. */
-export function persistentReserveOut(command: Command): MaybeLater<Outcome> {
+export async function persistentReserveOut(command: Command): Promise<Outcome> {
   const { unit } = command
   // RESERVE(6) and persistent reservations exclude each other, for the holder too (SPC-2 §5.5.1).
   if (unit.reserver !== undefined) return { status: STATUS.RESERVATION_CONFLICT }
   const request = requestOf(command)
   if ('status' in request) return request
-  return unit.inTurn(async () => {
-    const change = reserveOut(unit.reservations, request)
-    if ('status' in change) return change
-    if (change.state !== unit.reservations) await unit.keepReservations(change.state)
-    await announce(command, change)
-    return GOOD
+  const change = await unit.inTurn(async () => {
+    const next = reserveOut(unit.reservations, request)
+    if ('state' in next && next.state !== unit.reservations) await unit.keepReservations(next.state)
+    return next
   })
+  if ('status' in change) return change
+  await announce(command, change) // after the turn: a command that is aborted may be waiting for its own
+  return GOOD
 }
 
 function requestOf({ nexus, cdb, dataOut }: Command): ReserveRequest | Outcome {

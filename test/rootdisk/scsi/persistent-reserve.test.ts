@@ -145,6 +145,16 @@ await t.test('PREEMPT AND ABORT waits until the commands of the loser are over',
   test.equal(await bench.tell(holder, WRITE, BLOCK), CONFLICT)
 })
 
+await t.test('PREEMPT AND ABORT does not wait for a command that waits for its turn', async (test) => {
+  const { bench, holder, registered } = await reserved(1)
+  const preempted = bench.tell(registered, out(5, 1), keys('b', 'a'))
+  const compared = bench.tell(holder, '89000000000000000000 00000001 0000', Buffer.alloc(1024))
+  holder.abortTasks = async () => {
+    await compared
+  }
+  test.same(await Promise.all([preempted, compared]), ['0', '0'])
+})
+
 await t.test('reservations outlive every session, and a LUN that is opened anew', async (test) => {
   const store = memoryReservations()
   const { bench, holder, stranger } = await reserved(1, store)
