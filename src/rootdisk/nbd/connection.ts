@@ -32,6 +32,8 @@ export class NbdConnection implements NbdPeer {
   #isPaused = false
   #isFlushDue = false
   #isEnding = false
+  /** What comes is not looked at. */
+  #isDeaf = false
   #onIdle: (() => void) | undefined
   #closed: Promise<void> | undefined
 
@@ -44,9 +46,10 @@ export class NbdConnection implements NbdPeer {
     void this.#run(tls)
   }
 
-  /** Answers what was begun, refuses what comes, then closes. Resolves when the device is let go. */
-  end(): Promise<void> {
-    if (this.#transmission !== undefined) this.#transmission.isStopping = true
+  end(isGone: boolean): Promise<void> {
+    if (this.#transmission !== undefined) this.#transmission.isGone = isGone
+    this.#isDeaf = !isGone
+    if (this.#isDeaf) this.#socket.resume() // to see the client go
     this.#hangUp()
     return this.close(false)
   }
@@ -123,6 +126,7 @@ export class NbdConnection implements NbdPeer {
 
   /** False to be given no more for now. */
   #onBytes(bytes: Buffer, length: number): boolean {
+    if (this.#isDeaf) return true
     const transmission = this.#transmission
     if (this.#parser === undefined || transmission === undefined)
       return this.#queue(bytes.subarray(0, length))
@@ -171,6 +175,7 @@ export class NbdConnection implements NbdPeer {
   }
 
   #resume(): void {
+    if (this.#isDeaf) return
     const stash = this.#stash
     this.#stash = Buffer.alloc(0)
     const taken = this.#feed(stash, stash.length)

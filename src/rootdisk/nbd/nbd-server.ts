@@ -56,11 +56,11 @@ export class NbdServer implements Service {
     for (const server of this.#servers) server.on('error', onFatal)
   }
 
-  /** Requests that were begun are answered, later ones with ESHUTDOWN. */
+  /** Requests that were begun are answered; later ones are not, so that clients ask our successor. */
   async stop(): Promise<void> {
     const closed = this.#servers.map((server) => closing(server))
     this.#servers = []
-    await Promise.all([...this.#core.connections].map((each) => each.end()))
+    await Promise.all([...this.#core.connections].map((each) => each.end(false)))
     await Promise.all(closed)
   }
 
@@ -76,7 +76,7 @@ export class NbdServer implements Service {
     const gone = [...this.#core.connections].filter(({ exportName }) => {
       return exportName !== undefined && this.#core.exports.find(exportName) === undefined
     })
-    await Promise.all(gone.map((each) => each.end()))
+    await Promise.all(gone.map((each) => each.end(true)))
   }
 
   #listener(tls: TlsIdentity | undefined): Server {

@@ -23,8 +23,12 @@ export interface NbdPeer {
   readonly remoteAddress: string
   /** Set with the transmission phase. */
   readonly exportName: string | undefined
-  /** Answers what was begun, refuses what comes, then closes. Resolves when the export is let go. */
-  end(): Promise<void>
+  /**
+   * Answers what was begun, then closes. Resolves when the export is let go.
+   * @param isGone the export is no more, and requests that come are told so; else they are left unanswered, so that
+   *   a client that comes back asks again instead of giving its guest an error
+   */
+  end(isGone: boolean): Promise<void>
 }
 
 /** What the connections of a server share: memory and its voice. */

@@ -27,8 +27,8 @@ const RULES: ReadonlyMap<number, { readonly flags: number; readonly isWriting: b
 
 /** Executes the requests of one connection. */
 export class Transmission implements RequestSink {
-  /** From now on requests are answered with ESHUTDOWN. */
-  isStopping = false
+  /** The export is no more: requests are answered with ESHUTDOWN. */
+  isGone = false
   readonly #link: Link
   readonly #reads: Reads
   readonly #onDisconnect: () => void
@@ -180,7 +180,7 @@ export class Transmission implements RequestSink {
   #refusal(request: Request): number {
     const { type, flags } = request
     const rule = RULES.get(type)
-    if (this.isStopping) return NBD_ERROR.ESHUTDOWN
+    if (this.isGone) return NBD_ERROR.ESHUTDOWN
     if (rule === undefined || (flags & ~rule.flags) !== 0) return NBD_ERROR.EINVAL
     if (rule.isWriting && this.#link.device.isReadOnly) return NBD_ERROR.EPERM
     return type === COMMAND.FLUSH ? 0 : this.#rangeRefusal(request, rule.isWriting)

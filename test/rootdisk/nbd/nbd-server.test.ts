@@ -11,6 +11,8 @@ import { NbdServer, type NbdServerOptions } from '../../../src/rootdisk/nbd/nbd-
 import { encodeContextQuery, encodeGo } from '../../../src/rootdisk/nbd/option-codec.js'
 import { COMMAND, COMMAND_FLAG, NBD_ERROR, OPTION, REP } from '../../../src/rootdisk/nbd/protocol.js'
 import { ManualClock } from '../../fakes/manual-clock.js'
+import { systemClock } from '../../../src/clock.js'
+import { NbdDevice } from '../../../src/rootdisk/nbd/client/nbd-device.js'
 import { MemoryDisk } from '../../fakes/memory-disk.js'
 import { RawClient } from './raw-client.js'
 import { missing, openssl, run, serve, serverDeps, socketDir } from './served.js'
@@ -164,27 +166,80 @@ await t.test('a client that disconnects gets the answers that it waits for', asy
   test.equal(await client.take(1), undefined)
 })
 
-await t.test('a stop answers what was begun, refuses what comes and closes', async (test) => {
-  const disk = new MemoryDisk(MIB, { isSlow: true })
+interface Listening {
+  readonly server: NbdServer
+  readonly clock: ManualClock
+  readonly device: MemoryDisk
+  /** Takes the export away. */
+  readonly remove: () => void
+  readonly events: DaemonEvent[]
+}
+
+async function listening(
+  test: { teardown(fn: () => unknown): unknown },
+  options: NbdServerOptions,
+): Promise<Listening> {
+  const [clock, events]: [ManualClock, DaemonEvent[]] = [new ManualClock(), []]
+  const device = new MemoryDisk(MIB)
+  const only = {
+    name: 'disk',
+    description: '',
+    open: () => Promise.resolve({ device, release: () => Promise.resolve() }),
+  }
+  let found: typeof only | undefined = only
+  const exports = { find: (name: string) => (name === 'disk' ? found : undefined), list: () => [only] }
+  const server = new NbdServer(options, { ...serverDeps(events), clock, exports })
+  await server.start((cause) => {
+    throw cause
+  })
+  test.teardown(() => server.stop())
+  return { server, clock, device, events, remove: () => (found = undefined) }
+}
+
+/** A flush that lasts until told. */
+function slowFlush(disk: MemoryDisk): { begun: Promise<void>; release: () => void } {
+  let release = (): void => undefined
+  const begun = new Promise<void>((resolve) => {
+    disk.flush = () => {
+      resolve()
+      return new Promise((done) => (release = done))
+    }
+  })
+  return { begun, release: () => release() }
+}
+
+await t.test('a stop answers what was begun and leaves the rest to be asked again', async (test) => {
+  const disk = new MemoryDisk(MIB)
   const { server, socketPath } = await serve(disk, test)
   const client = new RawClient(socketPath)
   await client.go('disk', true)
-  test.same(
-    server.clients().map(({ exportName }) => exportName),
-    ['disk'],
-  )
-  let release: (() => void) | undefined
-  disk.flush = () => new Promise((resolve) => (release = resolve))
+  const flush = slowFlush(disk)
   client.send(FLUSH, 0, 0)
-  while (release === undefined) await new Promise(setImmediate)
+  await flush.begun
   const stopped = server.stop()
   client.send(READ, 0, 1)
-  const late = await client.reply()
-  test.equal(late.error, NBD_ERROR.ESHUTDOWN)
-  release()
+  flush.release()
   test.equal((await client.reply()).error, 0)
+  test.equal(await client.take(1), undefined, 'no error that a guest would be given')
   await stopped
   test.same(server.clients(), [])
+})
+
+await t.test('an export that is gone answers what was begun and refuses what comes', async (test) => {
+  const socketPath = join(socketDir(test), 'nbd.sock')
+  const { server, device, remove } = await listening(test, { socketPath })
+  const client = new RawClient(socketPath)
+  await client.go('disk', true)
+  const flush = slowFlush(device)
+  client.send(FLUSH, 0, 0)
+  await flush.begun
+  remove()
+  const refreshed = server.refresh()
+  test.equal((await client.ask(READ, 0, 1)).error, NBD_ERROR.ESHUTDOWN)
+  flush.release()
+  test.equal((await client.reply()).error, 0)
+  test.equal(await client.take(1), undefined)
+  await refreshed
 })
 
 await t.test('options out of order and unknown ones are answered, not feared', async (test) => {
@@ -247,32 +302,6 @@ await t.test('what breaks the protocol ends its connection with one event', asyn
     test.equal(events.filter(({ kind }) => kind === 'nbd.protocol-error').length, 1, what)
   }
 })
-
-interface Listening {
-  readonly server: NbdServer
-  readonly clock: ManualClock
-  readonly events: DaemonEvent[]
-}
-
-async function listening(
-  test: { teardown(fn: () => unknown): unknown },
-  options: NbdServerOptions,
-): Promise<Listening> {
-  const [clock, events]: [ManualClock, DaemonEvent[]] = [new ManualClock(), []]
-  const device = new MemoryDisk(MIB)
-  const only = {
-    name: 'disk',
-    description: '',
-    open: () => Promise.resolve({ device, release: () => Promise.resolve() }),
-  }
-  const exports = { find: (name: string) => (name === 'disk' ? only : undefined), list: () => [only] }
-  const server = new NbdServer(options, { ...serverDeps(events), clock, exports })
-  await server.start((cause) => {
-    throw cause
-  })
-  test.teardown(() => server.stop())
-  return { server, clock, events }
-}
 
 await t.test('who does not negotiate in time is let go', async (test) => {
   const socketPath = join(socketDir(test), 'nbd.sock')
@@ -362,7 +391,7 @@ await t.test(
       key: pem('server-key.pem'),
       clientCa: pem('ca-cert.pem'),
     }
-    const { server, events } = await listening(test, { tcp: { host: '127.0.0.1', port: 0, tls } })
+    const { server, device, events } = await listening(test, { tcp: { host: '127.0.0.1', port: 0, tls } })
 
     await test.test('options in clear are refused until then', async (inner) => {
       const socket = connect({ host: '127.0.0.1', port: server.port })
@@ -400,5 +429,17 @@ await t.test(
         inner.ok(events.some(({ kind, ip }) => kind === 'nbd.attached' && ip === '127.0.0.1'))
       },
     )
+
+    await test.test('our own client attaches over TLS, and not without its certificate', async (inner) => {
+      const location = { server: { host: '127.0.0.1', port: server.port }, exportName: 'disk' }
+      const trust = { ca: tls.clientCa, servername: 'localhost' }
+      const mine = { ...trust, cert: pem('client-cert.pem'), key: pem('client-key.pem') }
+      const remote = await NbdDevice.open({ ...location, tls: mine }, systemClock)
+      await remote.write(5, Buffer.from('over TLS'))
+      inner.equal(device.bytes.subarray(5, 13).toString(), 'over TLS')
+      await remote.close()
+      await inner.rejects(NbdDevice.open({ ...location, tls: trust }, systemClock))
+      await inner.rejects(NbdDevice.open(location, systemClock), { name: 'NbdRefused', message: /TLS/ })
+    })
   },
 )
