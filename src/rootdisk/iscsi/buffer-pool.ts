@@ -6,6 +6,8 @@ export const ordinaryMemory = (sizeBytes: number): Buffer => Buffer.allocUnsafeS
 
 /** Memory for write data, reused by size so that a large write costs no page faults. */
 export class BufferPool {
+  /** In use now. */
+  takenBytes = 0
   readonly #free: Buffer[][] = Array.from({ length: LARGEST_BITS + 1 }, () => [])
   readonly #kept = new WeakSet<Buffer>()
   readonly #keptLimitBytes: number
@@ -24,11 +26,13 @@ export class BufferPool {
   /** A buffer of at least `length` bytes with undefined content; above 4 MiB it is never kept. */
   take(length: number): Buffer {
     const bits = Math.max(SMALLEST_BITS, 32 - Math.clz32(Math.max(length, 1) - 1))
+    this.takenBytes += 2 ** bits
     return this.#free[bits]?.pop() ?? this.#make(2 ** bits)
   }
 
   /** Gives back what {@link take} gave; nobody may use it any more. */
   give(buffer: Buffer): void {
+    this.takenBytes -= buffer.length
     if (this.#kept.has(buffer)) this.#free[31 - Math.clz32(buffer.length)]?.push(buffer)
   }
 

@@ -2,8 +2,9 @@ import type { Output } from './output.js'
 import type { Parameters } from './parameters.js'
 import { BHS_BYTES, isAfter, nextSerial, padding } from './pdu.js'
 
-/** Commands an initiator may have open before answers come. */
+/** Commands an initiator may have open before answers come: at most, and while a device is behind. */
 const COMMAND_WINDOW = 128
+const SLOW_WINDOW = 32
 
 /** Sequence numbers of a session and the headers that carry them (RFC 7143 §4.2.2). */
 export class Channel {
@@ -14,6 +15,7 @@ export class Channel {
   /** Non-immediate commands that were taken and not answered: the window shrinks by them. */
   openCommands = 0
   isClosed = false
+  #window = COMMAND_WINDOW
   /** Numbers after the next one that will never come; as many as fit into the window. */
   readonly #considered = new Set<number>()
 
@@ -26,7 +28,17 @@ export class Channel {
 
   /** The last CmdSN we would take now. */
   get maxCmdSn(): number {
-    return (this.expCmdSn + COMMAND_WINDOW - 1 - this.openCommands) >>> 0
+    return (this.expCmdSn + this.#window - 1 - this.openCommands) >>> 0
+  }
+
+  /**
+   * A non-immediate command is answered, or will never be. While a device is behind the window shrinks by what it
+   * would have grown: MaxCmdSN never goes back (RFC 7143 §4.2.2.1).
+   */
+  commandEnded(isDeviceBehind: boolean): void {
+    this.openCommands--
+    if (isDeviceBehind) this.#window = Math.max(SLOW_WINDOW, this.#window - 1)
+    else this.#window = Math.min(COMMAND_WINDOW, this.#window + 1)
   }
 
   /** Whether the command whose header is at `at` is to be executed: immediate, or the next in order. */

@@ -1,5 +1,6 @@
 import { MalformedPacket } from '../../wire/malformed-packet.js'
-import { checkCondition, SENSE } from '../scsi/sense.js'
+import { checkCondition, SENSE, type Outcome } from '../scsi/sense.js'
+import { dataOutBytes } from '../scsi/transfer-length.js'
 import { NO_TAG } from './pdu.js'
 import type { Task } from './task.js'
 
@@ -30,4 +31,11 @@ export function checkDataOut(task: Task, bytes: Buffer, at: number, length: numb
   if (offset !== task.receivedBytes) throw new MalformedPacket('iSCSI Data-Out', 40, 'data out of order')
   if (offset + length > task.burstEnd)
     throw new MalformedPacket('iSCSI Data-Out', 5, 'more data than the burst has')
+}
+
+/** Bytes that the CDB would have taken beyond those the initiator had, negative when it took fewer (§11.4.5). */
+export function excessOut(task: Task, outcome: Outcome): number {
+  if (outcome.sense !== undefined) return 0
+  const given = task.isWrite ? task.expectedBytes : 0
+  return (dataOutBytes(task.cdb) ?? given) - given
 }

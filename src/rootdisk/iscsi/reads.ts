@@ -99,7 +99,7 @@ export class Reads {
   #close(task: Task): void {
     if (this.#tasks.get(task.itt) !== task) return
     this.#tasks.remove(task)
-    if (!task.isImmediate) this.#channel.openCommands--
+    if (!task.isImmediate) this.#channel.commandEnded(this.#tasks.isFull)
   }
 
   #fail(read: ReadProgress, cause: unknown): void {

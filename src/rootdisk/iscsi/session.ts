@@ -1,36 +1,26 @@
 import { MalformedPacket } from '../../wire/malformed-packet.js'
-import { hasProtection, readRange } from '../scsi/block-range.js'
+import { readRange } from '../scsi/block-range.js'
 import { BLOCK_BYTES, MAX_TRANSFER_BLOCKS } from '../scsi/logical-unit.js'
 import type { Nexus } from '../scsi/nexus.js'
-import { checkCondition, SENSE, type Outcome } from '../scsi/sense.js'
+import { checkCondition, SENSE, STATUS, type Outcome } from '../scsi/sense.js'
 import type { TargetUnits } from '../scsi/target-units.js'
-import { dataOutBytes } from '../scsi/transfer-length.js'
 import type { Seat } from './active-target.js'
 import type { BufferPool } from './buffer-pool.js'
 import type { Channel } from './channel.js'
-import { checkBurst, checkDataOut } from './data-out.js'
+import { checkBurst, checkDataOut, excessOut } from './data-out.js'
 import { readLun, REQUEST } from './pdu.js'
+import { isPlainRead } from './plain-read.js'
 import { Reads } from './reads.js'
 import { sendOutcome, sendR2t } from './responses.js'
+import type { SessionEvents } from './session-events.js'
 import { devicesDone, Task, TaskSet } from './task.js'
+import { WriteMemory } from './write-memory.js'
 
 const MAX_TRANSFER_BYTES = MAX_TRANSFER_BLOCKS * BLOCK_BYTES
 /** Write data that R2Ts may ask for at a time, per session. */
 const MAX_SOLICITED_BYTES = 16 << 20
 const NO_DATA = new Uint8Array(0)
 const FINAL = 0x80
-const READ = 0x40
-const WRITE = 0x20
-
-/** What a session tells its portal. */
-export interface SessionEvents {
-  /** A read of `lun` went to the device. */
-  onRead(lun: number, lba: number): void
-  /** Something was queued outside of a received chunk. */
-  onOutput(): void
-  /** Our own fault, to be logged. */
-  onFault(err: unknown): void
-}
 
 /** The SCSI side of a session: commands, their data both ways, and their answers. */
 export class Session {
@@ -38,11 +28,13 @@ export class Session {
   readonly tasks = new TaskSet()
   readonly channel: Channel
   readonly #units: TargetUnits
-  readonly #buffers: BufferPool
+  readonly #memory: WriteMemory
   readonly #events: SessionEvents
   readonly #range = { lba: 0, blocks: 0 }
   readonly #reads: Reads
   readonly #waiting: Task[] = []
+  /** Commands with all their data whose device has enough to do. */
+  readonly #ready: Task[] = []
   #solicitedBytes = 0
   #nextTtt = 1
   #incoming: Task | undefined
@@ -52,9 +44,15 @@ export class Session {
     this.#units = seat.units
     this.nexus = seat.units.join(seat.port)
     this.nexus.abortTasks = (lun) => this.abort(this.tasks.all().filter((task) => task.lun === lun))
-    this.#buffers = buffers
+    this.#memory = new WriteMemory(buffers)
     this.#events = events
-    this.#reads = new Reads(channel, this.tasks, events)
+    this.#reads = new Reads(channel, this.tasks, {
+      onFault: (err) => events.onFault(err),
+      onOutput: () => {
+        this.#runNext()
+        events.onOutput()
+      },
+    })
   }
 
   /** Where the immediate data of the command at `at` goes. */
@@ -86,7 +84,7 @@ export class Session {
   /** Where the data of a Data-Out PDU goes; undefined when its task is gone. */
   placeDataOut(bytes: Buffer, at: number, length: number): Uint8Array | undefined {
     const task = this.tasks.get(bytes.readUInt32BE(at + 16))
-    if (task?.dataOut === undefined || task.isRunning) return undefined
+    if (task?.dataOut === undefined || task.isRunning || task.isReady) return undefined
     checkDataOut(task, bytes, at, length)
     return task.dataOut.subarray(task.receivedBytes, task.receivedBytes + length)
   }
@@ -94,7 +92,7 @@ export class Session {
   /** A Data-Out PDU is complete. */
   onDataOut(bytes: Buffer, at: number): void {
     const task = this.tasks.get(bytes.readUInt32BE(at + 16))
-    if (task?.dataOut === undefined || task.isRunning) return
+    if (task?.dataOut === undefined || task.isRunning || task.isReady) return
     const length = bytes.readUIntBE(at + 5, 3)
     if (length === 0) checkDataOut(task, bytes, at, 0)
     task.receivedBytes += length
@@ -122,9 +120,11 @@ export class Session {
     return devicesDone(tasks)
   }
 
-  /** Resolves when every command that has all its data is answered. */
-  answered(): Promise<void> {
-    return devicesDone(this.tasks.running())
+  /** Resolves when every command that has all its data now is answered. */
+  async answered(): Promise<void> {
+    const mine = [...this.tasks.running(), ...this.#ready]
+    const isOpen = (task: Task): boolean => task.isRunning || this.tasks.get(task.itt) === task
+    while (mine.some(isOpen)) await devicesDone(this.tasks.running())
   }
 
   /** Ends everything; resolves when no device works for this session. */
@@ -139,9 +139,11 @@ export class Session {
   #begin(bytes: Buffer, at: number): Task {
     const task = this.#open(bytes, at, readLun(bytes, at + 8))
     if (task.isWrite && task.expectedBytes > 0 && task.expectedBytes <= MAX_TRANSFER_BYTES) {
-      task.wantedBytes = task.expectedBytes
-      task.dataOut = this.#buffers.take(task.expectedBytes)
-      task.burstEnd = Math.min(task.expectedBytes, this.channel.parameters.firstBurstLength)
+      const firstBurst = Math.min(task.expectedBytes, this.channel.parameters.firstBurstLength)
+      task.dataOut = this.#memory.take(task.expectedBytes, firstBurst)
+      if (task.dataOut === undefined) task.refusal = { status: STATUS.BUSY }
+      else task.wantedBytes = task.expectedBytes
+      task.burstEnd = firstBurst
     } else if (task.isWrite && task.expectedBytes > 0)
       task.refusal = checkCondition(SENSE.INVALID_FIELD_IN_CDB)
     return task
@@ -158,6 +160,10 @@ export class Session {
     this.#solicitedBytes -= task.solicitedBytes
     task.solicitedBytes = 0
     this.#solicit(task)
+    this.#askNext()
+  }
+
+  #askNext(): void {
     const next = this.#waiting.shift()
     if (next !== undefined && !next.isAborted) this.#solicit(next)
   }
@@ -171,7 +177,8 @@ export class Session {
       this.#run(task)
       return
     }
-    if (this.#solicitedBytes > MAX_SOLICITED_BYTES) {
+    const isAlone = this.#solicitedBytes === 0 && !this.tasks.isBusy // then nothing would wake it
+    if (this.#solicitedBytes > MAX_SOLICITED_BYTES || !this.#memory.fit(task, isAlone)) {
       this.#waiting.push(task)
       return
     }
@@ -186,7 +193,22 @@ export class Session {
     task.r2tSn++
   }
 
+  /** Hands the device what waits for it, as much as one session may have with it. */
+  #runNext(): void {
+    this.#askNext()
+    while (!this.tasks.isFull) {
+      const task = this.#ready.shift()
+      if (task === undefined) return
+      if (!task.isAborted) this.#run(task)
+    }
+  }
+
   #run(task: Task): void {
+    if (this.tasks.isFull) {
+      task.isReady = true
+      this.#ready.push(task)
+      return
+    }
     const dataOut = task.dataOut?.subarray(0, task.wantedBytes) ?? NO_DATA
     const request = { nexus: this.nexus, lun: task.lun, cdb: task.cdb, dataOut }
     const outcome = this.#units.execute(request, (err) => this.#events.onFault(err))
@@ -198,6 +220,7 @@ export class Session {
     void outcome.then((later) => {
       this.tasks.finish(task)
       this.#answer(task, later)
+      this.#runNext()
       this.#events.onOutput()
     })
   }
@@ -206,9 +229,12 @@ export class Session {
     this.#release(task)
     if (task.isAborted || this.channel.isClosed) return
     const expectedInBytes = task.isRead ? task.expectedBytes : 0
-    const wanted = dataOutBytes(task.cdb) ?? (task.isWrite ? task.expectedBytes : 0)
-    const excessOutBytes = outcome.sense === undefined ? wanted - (task.isWrite ? task.expectedBytes : 0) : 0
-    const command = { itt: task.itt, expectedInBytes, excessOutBytes, dataSn: task.r2tSn }
+    const command = {
+      itt: task.itt,
+      expectedInBytes,
+      excessOutBytes: excessOut(task, outcome),
+      dataSn: task.r2tSn,
+    }
     sendOutcome(this.channel, command, outcome)
   }
 
@@ -216,16 +242,18 @@ export class Session {
     if (this.tasks.get(task.itt) !== task) return
     this.tasks.remove(task)
     this.#solicitedBytes -= task.solicitedBytes
-    if (!task.isImmediate) this.channel.openCommands--
-    if (task.dataOut !== undefined) this.#buffers.give(task.dataOut)
+    if (!task.isImmediate) this.channel.commandEnded(this.#ready.length > 0)
+    if (task.dataOut === undefined) return
+    this.#memory.give(task.dataOut)
     task.dataOut = undefined
+    this.#askNext()
   }
 
   /** The fast path: READ from a unit that is there, in range, nothing else to be told. */
   #readAtOnce(bytes: Buffer, at: number): boolean {
     const lun = readLun(bytes, at + 8)
     const unit = this.#units.unit(lun)
-    if (unit === undefined || this.nexus.hasAttention || unit.isRestricted) return false
+    if (unit === undefined || this.nexus.hasAttention || unit.isRestricted || this.tasks.isFull) return false
     if (!isPlainRead(bytes, at)) return false
     const range = this.#range
     readRange(bytes, at + 32, range)
@@ -255,20 +283,4 @@ export class Session {
     if (!task.isImmediate) this.channel.openCommands++
     return task
   }
-}
-
-/** Byte of the CDB that holds NACA, for the commands of the fast path: READ(6), (10), (16), (12). */
-const CONTROL_BYTE: ReadonlyMap<number, number> = new Map([
-  [0x08, 5],
-  [0x28, 9],
-  [0x88, 15],
-  [0xa8, 11],
-])
-
-/** A READ that expects data in, sends none, and sets no protection or NACA bit. */
-function isPlainRead(bytes: Buffer, at: number): boolean {
-  const control = CONTROL_BYTE.get(bytes[at + 32] ?? 0)
-  if (control === undefined || bytes.readUInt32BE(at + 20) === 0) return false
-  if (((bytes[at + 1] ?? 0) & (READ | WRITE | FINAL)) !== (READ | FINAL)) return false
-  return ((bytes[at + 32 + control] ?? 0) & 0x04) === 0 && !hasProtection(bytes, at + 32)
 }

@@ -1,6 +1,12 @@
 import type { Outcome } from '../scsi/sense.js'
 import { NO_TAG } from './pdu.js'
 
+/**
+ * Commands of one session that devices work for at a time: another session's command waits for at most so many of
+ * its neighbour's, however deep that one's queue is.
+ */
+const MAX_RUNNING = 32
+
 /** One command between its arrival and its answer. */
 export class Task {
   readonly itt: number
@@ -30,6 +36,8 @@ export class Task {
   refusal: Outcome | undefined
   /** Answered by nobody: aborted, or its session has ended. */
   isAborted = false
+  /** Has all its data and waits for the device. */
+  isReady = false
   /** With the device. */
   isRunning = false
   /** Called when the device is done with it. */
@@ -56,6 +64,11 @@ export class TaskSet {
 
   get size(): number {
     return this.#tasks.size
+  }
+
+  /** Devices have as much of this session as they may at a time. */
+  get isFull(): boolean {
+    return this.#running.size >= MAX_RUNNING
   }
 
   /** A device has something to do. */
