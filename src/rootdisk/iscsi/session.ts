@@ -243,8 +243,7 @@ export class Session {
     this.tasks.remove(task)
     this.#solicitedBytes -= task.solicitedBytes
     if (!task.isImmediate) this.channel.commandEnded(this.#ready.length > 0)
-    if (task.dataOut === undefined) return
-    this.#memory.give(task.dataOut)
+    if (task.dataOut !== undefined) this.#memory.give(task.dataOut)
     task.dataOut = undefined
     this.#askNext()
   }

@@ -1,0 +1,133 @@
+import { connect, type Socket } from 'node:net'
+import pino from 'pino'
+import t from 'tap'
+import { systemClock } from '../../src/clock.js'
+import { IscsiPortal } from '../../src/rootdisk/iscsi/portal.js'
+import { commandPdu, Initiator, loginPdu } from '../fakes/initiator.js'
+import { MemoryDisk } from '../fakes/memory-disk.js'
+
+const IQN = 'iqn.2026-01.example:good'
+const HOST = 'iqn.2026-01.example:host'
+const READ_8 = [0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0]
+/** A million mutated PDUs in the long run. */
+const STREAMS = process.env['INGOT_FULL'] === undefined ? 500 : 25_000
+const PDUS_PER_STREAM = 40
+const HALF_OPEN = 2000
+/** Of its speed alone; the short run shares its machine with other tests and only notices a collapse. */
+const LEAST_SPEED = process.env['INGOT_FULL'] === undefined ? 0.4 : 0.8
+
+/** Park and Miller's generator: the same mutations in every run. */
+function randomFrom(seed: number): (below: number) => number {
+  let state = seed
+  return (below) => {
+    state = (state * 48271) % 2147483647
+    return state % below
+  }
+}
+
+/** Reads per millisecond of a good session over `count` reads. */
+async function speed(initiator: Initiator, count: number): Promise<number> {
+  const from = performance.now()
+  for (let i = 0; i < count; i++) {
+    if ((await initiator.run(0, READ_8, { flags: 0xc1, edtl: 4096 })).status !== 0)
+      throw new Error('a read failed')
+  }
+  return count / (performance.now() - from)
+}
+
+async function serve(): Promise<{ portal: IscsiPortal; kinds: string[] }> {
+  const disk = new MemoryDisk(1 << 20)
+  const luns = [{ lun: 0, naa: '3000000000000001', serial: 'good', open: () => Promise.resolve(disk) }]
+  const target = { iqn: IQN, initiatorIqn: HOST, chap: undefined, luns }
+  const kinds: string[] = []
+  const portal = new IscsiPortal(
+    { host: '127.0.0.1', port: 0, maxConnectionsPerAddress: 1000, maxLogins: 200, drainMs: 0 },
+    {
+      targets: { find: (iqn) => (iqn === IQN ? target : undefined), list: () => [target] },
+      emit: ({ kind }) => kinds.push(kind),
+      clock: systemClock,
+      log: pino({ level: 'silent' }),
+    },
+  )
+  await portal.start((cause) => {
+    throw cause
+  })
+  t.teardown(() => portal.stop())
+  return { portal, kinds }
+}
+
+async function good(portal: IscsiPortal, isid: number): Promise<Initiator> {
+  const initiator = new Initiator(portal.port)
+  t.teardown(() => {
+    initiator.close()
+  })
+  const status = await initiator.openSession(IQN, HOST, ['MaxRecvDataSegmentLength=262144'], isid)
+  if (status !== 0) throw new Error(`login status ${String(status)}`)
+  await initiator.run(0, [0, 0, 0, 0, 0, 0], { flags: 0x81 })
+  return initiator
+}
+
+/** A login and commands, each with a few bytes changed. */
+function stream(random: (below: number) => number): Buffer {
+  const login = loginPdu(`InitiatorName=${HOST}\0TargetName=${IQN}\0`, { flags: 0x87, isid: 77 })
+  const pdus = Array.from({ length: PDUS_PER_STREAM }, (_, i) => {
+    const bytes = commandPdu({ lun: 0, cdb: READ_8, itt: i, cmdSn: 1 + i, flags: 0xc1, edtl: 4096 })
+    for (let n = random(3); n > 0; n--) bytes[random(48)] = random(256)
+    return bytes
+  })
+  return Buffer.concat([login, ...pdus])
+}
+
+function send(port: number, bytes: Buffer): Promise<void> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => socket.end(bytes))
+    socket.setTimeout(500, () => socket.destroy())
+    socket
+      .resume()
+      .on('error', () => socket.destroy())
+      .on('close', () => resolve())
+  })
+}
+
+await t.test(
+  `${String(HALF_OPEN)} half-open logins: a good session keeps its speed, a new one gets in`,
+  async (test) => {
+    const { portal, kinds } = await serve()
+    const first = await good(portal, 1)
+    await speed(first, 2000)
+    const alone = await speed(first, 4000)
+    const sockets: Socket[] = []
+    for (let i = 0; i < HALF_OPEN; i++) {
+      const socket = connect(portal.port, '127.0.0.1', () => socket.write(Buffer.of(0x43)))
+      sockets.push(socket.on('error', () => socket.destroy()))
+      if (i % 100 === 0) await speed(first, 1)
+    }
+    const crowded = await speed(first, 4000)
+    test.ok(crowded > LEAST_SPEED * alone, `${(crowded / alone).toFixed(2)} of its speed`)
+    await good(portal, 2)
+    test.equal(kinds.filter((kind) => kind === 'iscsi.crowded').length, 1, 'told once')
+    for (const socket of sockets) socket.destroy()
+  },
+)
+
+await t.test(
+  `${String(STREAMS * PDUS_PER_STREAM)} mutated PDUs: memory returns, a good session is served`,
+  async (test) => {
+    const { portal } = await serve()
+    const first = await good(portal, 1)
+    const random = randomFrom(5)
+    const flood = async (count: number): Promise<void> => {
+      let left = count
+      const worker = async (): Promise<void> => {
+        while (left-- > 0) await send(portal.port, stream(random))
+      }
+      await Promise.all(Array.from({ length: 8 }, worker))
+    }
+    await flood(STREAMS / 2)
+    const before = process.memoryUsage().rss
+    await flood(STREAMS / 2)
+    const grown = (process.memoryUsage().rss - before) / 2 ** 20
+    test.ok(grown < 64, `${grown.toFixed(0)} MiB more after the second half`)
+    test.ok((await speed(first, 100)) > 0)
+  },
+)
