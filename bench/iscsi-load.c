@@ -328,18 +328,18 @@ static void ran_empty(struct connection *c) {
   flush(c);
 }
 
+/* Bytes taken from the socket, 0 when it has none now. */
+static uint32_t receive(struct connection *c, void *to, uint32_t room, int flags) {
+  ssize_t got = recv(c->fd, to, room, MSG_DONTWAIT | flags);
+  if (got < 0 && errno == EAGAIN) return 0;
+  if (got <= 0) fail("recv");
+  return got;
+}
+
 /* Takes what the socket has; data segments are passed over, large ones without being copied. */
 static void receive_some(struct connection *c) {
-  if (c->held == 0 && c->skip > 4096) {
-    ssize_t dropped = recv(c->fd, c->rx, c->skip, MSG_TRUNC | MSG_DONTWAIT);
-    if (dropped < 0 && errno == EAGAIN) return;
-    if (dropped <= 0) fail("recv");
-    c->skip -= dropped;
-  }
-  ssize_t got = recv(c->fd, c->rx + c->held, RX_BYTES - c->held, MSG_DONTWAIT);
-  if (got < 0 && errno == EAGAIN) return;
-  if (got <= 0) fail("recv");
-  uint32_t at = 0, end = c->held + got;
+  if (c->held == 0 && c->skip > 4096) c->skip -= receive(c, c->rx, c->skip, MSG_TRUNC);
+  uint32_t at = 0, end = c->held + receive(c, c->rx + c->held, RX_BYTES - c->held, 0);
   while (at < end) {
     uint32_t passed = least(end - at, c->skip);
     at += passed;

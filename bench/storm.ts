@@ -19,7 +19,7 @@ import {
 
 const SIZE_BYTES = 4 * 2 ** 30
 /** What firmware reads before it starts the kernel: loader, kernel and initrd of the recorded image. */
-const FIRMWARE_BYTES = 48 << 20
+const FIRMWARE_BYTES = 40 << 20
 const CROWDS = [1, 8, 32, 128] as const
 const TRACE = new URL('../../fixtures/boot-trace/debian-12.txt', import.meta.url).pathname
 const BOOT = ['-m', 'boot', '-q', '4', '-s', String(FIRMWARE_BYTES), '-f', TRACE]

@@ -22,8 +22,8 @@ const files: LayerFiles = { ...io.files, read: countingRead }
 const cache = new GoldenCache(setup.cacheBytes)
 
 function countingRead(...[fd, into, position, done]: Parameters<LayerFiles['read']>): void {
-  // Only the cache reads whole chunks into memory that no thread shares.
-  const isChunk = !(into.buffer instanceof SharedArrayBuffer) && position % CACHE_CHUNK_BYTES === 0
+  // Only the cache reads whole chunks, and into memory that no thread shares.
+  const isChunk = into.length === CACHE_CHUNK_BYTES && !(into.buffer instanceof SharedArrayBuffer)
   if (isChunk) reads.set(position, (reads.get(position) ?? 0) + 1)
   io.files.read(fd, into, position, done)
 }
