@@ -1,16 +1,7 @@
 // The two that a bench compares: our portal over clones of one image, and tgtd over raw copies of it.
 import { randomFillSync } from 'node:crypto'
 import { spawn, type ChildProcess } from 'node:child_process'
-import {
-  closeSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  rmSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -150,13 +141,11 @@ export async function startTgtd(files: readonly string[]): Promise<Contender> {
 }
 
 /** Raw copies of an image, as a target without copy-on-write needs them. */
-export function rawCopies(scratch: string, raw: string, count: number): string[] {
+export async function rawCopies(scratch: string, raw: string, count: number): Promise<string[]> {
   const directory = mkdtempSync(join(scratch, 'raw-'))
-  return Array.from({ length: count }, (_, i) => {
-    const path = join(directory, `disk${i}`)
-    copyFileSync(raw, path)
-    return path
-  })
+  const paths = Array.from({ length: count }, (_, i) => join(directory, `disk${i}`))
+  for (const path of paths) await runCommand('cp', ['--sparse=always', raw, path], { timeoutMs: 600_000 })
+  return paths
 }
 
 /** Ends one contender before the bench does. */

@@ -2,7 +2,7 @@
 // reads; the same from tgtd over N raw copies. Prints a table and, last, what must hold as one JSON object.
 import { closeSync, openSync, readFileSync, truncateSync, writeFileSync, writeSync } from 'node:fs'
 import { randomFillSync } from 'node:crypto'
-import { statfs } from 'node:fs/promises'
+import { rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   chunkReads,
@@ -111,9 +111,11 @@ async function stormTgtd(
 ): Promise<(string | number)[]> {
   const { bavail, bsize } = await statfs(scratch)
   if (bavail * bsize < 2 * count * contentBytes) return ['no room', 'for the', 'copies']
-  const tgtd = await startTgtd(rawCopies(scratch, raw, count))
+  const copies = await rawCopies(scratch, raw, count)
+  const tgtd = await startTgtd(copies)
   const figures = timesOf(await load(tgtd, [...BOOT, '-c', String(count), '-n', String(count)]))
   await stop(tgtd)
+  await Promise.all(copies.map((copy) => rm(copy)))
   return [figures.mbps, figures.median, figures.slowest]
 }
 

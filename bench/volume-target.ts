@@ -4,34 +4,36 @@ import pino from 'pino'
 import { systemClock } from '../src/clock.js'
 import type { TargetSpec } from '../src/rootdisk/export.js'
 import { IscsiPortal } from '../src/rootdisk/iscsi/portal.js'
-import { CACHE_CHUNK_BYTES, GoldenCache } from '../src/rootdisk/volume/golden-cache.js'
+import { CACHE_CHUNK_BYTES } from '../src/rootdisk/volume/chunk-memory.js'
+import { GoldenCache } from '../src/rootdisk/volume/golden-cache.js'
 import { IoThreads } from '../src/rootdisk/volume/io-threads.js'
 import type { LayerFiles } from '../src/rootdisk/volume/layer-files.js'
-import { openVolume } from '../src/rootdisk/volume/open-volume.js'
+import { LayerStore } from '../src/rootdisk/volume/layer-store.js'
+import { openShared } from '../src/rootdisk/volume/open-volume.js'
 import { hostBootId } from '../src/wiring/host-boot-id.js'
 import { IQN, type CloneServer } from './contenders.js'
 
 const setup = JSON.parse(process.argv[2] ?? '') as CloneServer
 const { layersDir, runDir, sizeBytes } = setup
-const io = new IoThreads({ threads: 4, sharedBytes: 64 << 20 }, systemClock)
+const io = new IoThreads({ threads: 4, sharedBytes: (128 << 20) + setup.cacheBytes }, systemClock)
 await io.start((cause) => {
   throw cause
 })
 const reads = new Map<number, number>()
 const files: LayerFiles = { ...io.files, read: countingRead }
-const cache = new GoldenCache(setup.cacheBytes)
 
 function countingRead(...[fd, into, position, done]: Parameters<LayerFiles['read']>): void {
-  // Only the cache reads whole chunks, and into memory that no thread shares.
-  const isChunk = into.length === CACHE_CHUNK_BYTES && !(into.buffer instanceof SharedArrayBuffer)
+  // Only the cache reads whole chunks while the clones have nothing of their own.
+  const isChunk = into.length === CACHE_CHUNK_BYTES
   if (isChunk) reads.set(position, (reads.get(position) ?? 0) + 1)
   io.files.read(fd, into, position, done)
 }
 
+const places = { layersDir, runDir, bootId: hostBootId(), isReadOnly: false }
+const store = new LayerStore({ ...places, files, cache: new GoldenCache(setup.cacheBytes, io.allocate) })
 const targets = setup.clones.map((layerId, i): TargetSpec => {
   const chain = [layerId, setup.golden].map((id) => ({ layerId: id, sizeBytes }))
-  const open = (): ReturnType<typeof openVolume> =>
-    openVolume({ layersDir, runDir, bootId: hostBootId(), chain, isReadOnly: false, cache, files })
+  const open = (): ReturnType<typeof openVolume> => openVolume({ ...places, chain, store })
   const naa = `30000000${i.toString(16).padStart(8, '0')}`
   const luns = [{ lun: 1, naa, serial: `bench-${i}`, open }]
   return { iqn: `${IQN}${i}`, initiatorIqn: 'iqn.2026-01.load:0', chap: undefined, luns }

@@ -22,7 +22,6 @@ import { OpenVolumes } from './rootdisk/target/open-volumes.js'
 import { ReservationFiles } from './rootdisk/target/reservation-files.js'
 import { GoldenCache } from './rootdisk/volume/golden-cache.js'
 import { IoThreads } from './rootdisk/volume/io-threads.js'
-import type { LayerFiles } from './rootdisk/volume/layer-files.js'
 import { LayerStore } from './rootdisk/volume/layer-store.js'
 import { hostBootId } from './wiring/host-boot-id.js'
 import { nbdServer } from './wiring/nbd.js'
@@ -39,9 +38,10 @@ await runDaemon('ingot-targetd', (context) => {
   mkdirSync(dirs.runDir, { recursive: true })
   const lock = lockState(join(dirs.stateDir, 'targetd.lock'), 'ingot-targetd')
   const registry = openRegistry(dirs.registryFile, { readOnly: true })
-  const io = new IoThreads({ threads: config.target.ioThreads, sharedBytes: IO_MEMORY_BYTES }, systemClock)
+  const { ioThreads, cacheSizeBytes } = config.target
+  const io = new IoThreads({ threads: ioThreads, sharedBytes: IO_MEMORY_BYTES + cacheSizeBytes }, systemClock)
   const events = new EventBuffer(systemClock)
-  const volumes = openVolumes(registry, config, { files: io.files, events })
+  const volumes = openVolumes(registry, config, { io, events })
   const exports = exportsOf(registry, config, volumes)
   const release = atEnd('registry', () => {
     registry.close()
@@ -96,7 +96,7 @@ function services(
 function openVolumes(
   registry: Registry,
   config: Config,
-  { files, events }: { files: LayerFiles; events: EventBuffer },
+  { io, events }: { io: IoThreads; events: EventBuffer },
 ): OpenVolumes {
   const { layersDir, runDir } = stateDirs(config.stateDir, config.runDir)
   const store = new LayerStore({
@@ -104,8 +104,8 @@ function openVolumes(
     runDir,
     bootId: hostBootId(),
     isReadOnly: false,
-    files,
-    cache: new GoldenCache(config.target.cacheSizeBytes),
+    files: io.files,
+    cache: new GoldenCache(config.target.cacheSizeBytes, io.allocate),
     onNoPunch: (cause) => events.push({ kind: 'volume.no-punch', message: noPunchMessage(cause) }),
   })
   return new OpenVolumes(store, (volumeId) => {

@@ -1,36 +1,81 @@
-import { CLUSTER_BYTES } from './cluster-map.js'
-import { settled, type LayerFiles } from './layer-files.js'
+import { CACHE_CHUNK_BYTES, ChunkMemory } from './chunk-memory.js'
+import { CLUSTER_BYTES, STATE } from './cluster-map.js'
+import { InFlight } from './in-flight.js'
+import type { LayerFiles } from './layer-files.js'
 import type { OpenLayer } from './layer.js'
 
-/** Bytes that are read, kept and dropped together. */
-export const CACHE_CHUNK_BYTES = 64 << 10
+const CLUSTERS_PER_CHUNK = CACHE_CHUNK_BYTES / CLUSTER_BYTES
+/** Chunks read ahead of the first sequential read, and at most (1 MiB). */
+const FIRST_AHEAD = 4
+const MOST_AHEAD = 16
+
+/** A read that waits for chunks; its buffer is the cache's until the last of them came or failed. */
+interface Reader {
+  parts: number
+  failure: unknown
+  resolve: () => void
+  reject: (cause: unknown) => void
+}
+
+interface Waiter {
+  readonly reader: Reader
+  readonly into: Uint8Array
+  readonly from: number
+}
 
 interface Chunk {
   readonly index: number
-  readonly owner: Map<number, Chunk>
-  /** Undefined while it is being read. */
-  bytes: Buffer | undefined
-  loading: Promise<void> | undefined
+  readonly owner: CachedLayer
+  readonly bytes: Buffer
+  /** Who wants its bytes when they are there; undefined when they are. */
+  waiters: Waiter[] | undefined
   /** Read since the clock hand last passed. */
   isUsed: boolean
   /** What the file holds has changed since this was read, or while it was. */
   isStale: boolean
+  /** When this is read the next so many are worth reading too. */
+  ahead: number
+}
+
+/** The chunks of a layer, and its reads of the file under way. */
+interface CachedLayer {
+  readonly chunks: Map<number, Chunk>
+  readonly loading: InFlight
+}
+
+/** What a cache did, in chunks. */
+export interface CacheCounts {
+  /** Looked for and there; there were some on the way among them. */
+  hits: number
+  /** Looked for and read from the file. */
+  misses: number
+  /** Read from the file before anybody looked for them. */
+  readAhead: number
 }
 
 /**
  * Content of immutable layers in memory, shared by all volumes: in a boot storm every golden chunk leaves the
- * disk once. A hit costs one copy and no system call; concurrent misses of one chunk are one read.
- * Second-chance eviction: a hit writes one flag, nothing is moved.
+ * disk once. A hit costs one copy and no system call; concurrent misses of one chunk are one read; a sequential
+ * reader finds what it wants next read ahead. Second-chance eviction: a hit writes one flag, nothing is moved.
  */
 export class GoldenCache {
+  readonly counts: CacheCounts = { hits: 0, misses: 0, readAhead: 0 }
   readonly #budgetBytes: number
-  readonly #layers = new Map<string, Map<number, Chunk>>()
-  /** All chunks in the order in which the clock hand meets them. */
+  readonly #memory: ChunkMemory
+  readonly #layers = new Map<string, CachedLayer>()
+  /** All chunks that are whole, in the order in which the clock hand meets them. */
   readonly #clock = new Set<Chunk>()
 
-  /** @param budgetBytes memory for content; what is being read may exceed it for a moment */
-  constructor(budgetBytes: number) {
+  /**
+   * @param budgetBytes memory for content; what is being read may exceed it for a moment
+   * @param allocate gives that memory, never to be given back; best where I/O threads reach it
+   */
+  constructor(
+    budgetBytes: number,
+    allocate: (sizeBytes: number) => Buffer = (size) => Buffer.allocUnsafeSlow(size),
+  ) {
     this.#budgetBytes = budgetBytes
+    this.#memory = new ChunkMemory(allocate)
   }
 
   /** Bytes that the chunks take, each counted whole. */
@@ -38,31 +83,33 @@ export class GoldenCache {
     return this.#clock.size * CACHE_CHUNK_BYTES
   }
 
-  #chunksOf(layerId: string): Map<number, Chunk> {
-    let chunks = this.#layers.get(layerId)
-    if (chunks === undefined) this.#layers.set(layerId, (chunks = new Map<number, Chunk>()))
-    return chunks
-  }
-
   /**
    * Fills `into` with the layer's bytes at `offset`; undefined when all of it was in memory.
-   * The layer's file must stay open until the promise is settled.
+   * The layer's file must stay open until the promise is settled, and until {@link settled}.
    */
   read(files: LayerFiles, layer: OpenLayer, offset: number, into: Uint8Array): undefined | Promise<void> {
-    const chunks = this.#chunksOf(layer.layerId)
-    let waiting: Promise<void>[] | undefined
+    const owner = this.#layers.get(layer.layerId) ?? this.#addLayer(layer.layerId)
+    let reader: Reader | undefined
+    let waiting: Promise<void> | undefined
     for (let at = 0; at < into.length;) {
       const index = Math.floor((offset + at) / CACHE_CHUNK_BYTES)
       const from = offset + at - index * CACHE_CHUNK_BYTES
       const length = Math.min(CACHE_CHUNK_BYTES - from, into.length - at)
-      const chunk = chunks.get(index) ?? this.#load(files, layer, chunks, index)
-      chunk.isUsed = true
-      if (chunk.bytes !== undefined) chunk.bytes.copy(into, at, from, from + length)
-      else (waiting ??= []).push(copyWhenLoaded(chunk, into.subarray(at, at + length), from))
+      const chunk = this.#chunk(files, layer, owner, index)
+      if (chunk.waiters === undefined) chunk.bytes.copy(into, at, from, from + length)
+      else {
+        if (reader === undefined) [reader, waiting] = newReader()
+        reader.parts++
+        chunk.waiters.push({ reader, into: into.subarray(at, at + length), from })
+      }
       at += length
     }
-    if (waiting === undefined) return undefined
-    return waiting.length === 1 ? waiting[0] : allDone(waiting)
+    return waiting
+  }
+
+  /** Done when no file of the layer is being read; call it, with no read under way, before closing the file. */
+  settled(layerId: string): Promise<void> {
+    return this.#layers.get(layerId)?.loading.idle() ?? Promise.resolve()
   }
 
   /**
@@ -70,56 +117,127 @@ export class GoldenCache {
    * Reads that wait for such a chunk asked for other clusters of it: they get theirs.
    */
   invalidate(layerId: string, from: number, to: number): void {
-    const chunks = this.#layers.get(layerId)
+    const chunks = this.#layers.get(layerId)?.chunks
     if (chunks === undefined) return
     for (let index = Math.floor(from / CACHE_CHUNK_BYTES); index * CACHE_CHUNK_BYTES < to; index++) {
       const chunk = chunks.get(index)
       if (chunk === undefined) continue
       chunk.isStale = true
-      chunks.delete(index)
-      this.#clock.delete(chunk)
+      this.#forget(chunk)
     }
   }
 
-  #load(files: LayerFiles, layer: OpenLayer, owner: Map<number, Chunk>, index: number): Chunk {
-    const at = index * CACHE_CHUNK_BYTES
-    const bytes = Buffer.allocUnsafeSlow(Math.min(CACHE_CHUNK_BYTES, layer.clusterCount * CLUSTER_BYTES - at))
-    const chunk: Chunk = { index, owner, bytes: undefined, loading: undefined, isUsed: true, isStale: false }
-    owner.set(index, chunk)
-    chunk.loading = settled((done) => files.read(layer.dataFd, bytes, at, done)).then(
-      () => {
-        chunk.bytes = bytes
-        chunk.loading = undefined
-        if (chunk.isStale) return // for those who asked before; it is not kept
-        this.#clock.add(chunk)
-        this.#evict()
-      },
-      (err: unknown) => {
-        if (!chunk.isStale) owner.delete(index) // the next read tries again
-        throw err
-      },
-    )
+  #addLayer(layerId: string): CachedLayer {
+    const layer = { chunks: new Map<number, Chunk>(), loading: new InFlight() }
+    this.#layers.set(layerId, layer)
+    return layer
+  }
+
+  #chunk(files: LayerFiles, layer: OpenLayer, owner: CachedLayer, index: number): Chunk {
+    let chunk = owner.chunks.get(index)
+    if (chunk === undefined) {
+      this.counts.misses++
+      chunk = this.#load(files, layer, owner, index)
+      if (owner.chunks.has(index - 1)) chunk.ahead = FIRST_AHEAD
+    } else {
+      this.counts.hits++
+    }
+    chunk.isUsed = true
+    if (chunk.ahead > 0) this.#readAhead(files, layer, chunk)
     return chunk
+  }
+
+  /** The reader of `chunk` goes from low to high: loads what comes next, more at a time as long as that is read. */
+  #readAhead(files: LayerFiles, layer: OpenLayer, { index, ahead, owner }: Chunk): void {
+    const first = owner.chunks.get(index)
+    if (first !== undefined) first.ahead = 0
+    const middle = index + Math.ceil(ahead / 2)
+    for (let next = index + 1; next <= index + ahead; next++) {
+      if (owner.chunks.has(next) || !hasData(layer, next)) continue
+      this.counts.readAhead++
+      const chunk = this.#load(files, layer, owner, next)
+      if (next === middle) chunk.ahead = Math.min(ahead * 2, MOST_AHEAD)
+    }
+  }
+
+  #load(files: LayerFiles, layer: OpenLayer, owner: CachedLayer, index: number): Chunk {
+    const at = index * CACHE_CHUNK_BYTES
+    const bytes = this.#memory.take()
+    const chunk: Chunk = { index, owner, bytes, waiters: [], isUsed: false, isStale: false, ahead: 0 }
+    owner.chunks.set(index, chunk)
+    owner.loading.begin()
+    const length = Math.min(CACHE_CHUNK_BYTES, layer.clusterCount * CLUSTER_BYTES - at)
+    files.read(layer.dataFd, length === CACHE_CHUNK_BYTES ? bytes : bytes.subarray(0, length), at, (err) => {
+      this.#loaded(chunk, err)
+      owner.loading.end()
+    })
+    return chunk
+  }
+
+  /** Serves who waits at once: from then on the memory may go to another chunk at any time. */
+  #loaded(chunk: Chunk, cause: Error | null): void {
+    const waiters = chunk.waiters ?? []
+    chunk.waiters = undefined
+    for (const { reader, into, from } of waiters) {
+      if (cause === null) chunk.bytes.copy(into, 0, from, from + into.length)
+      else reader.failure = cause
+    }
+    if (chunk.isStale) {
+      this.#memory.give(chunk.bytes) // for those who asked before; it is not kept
+    } else if (cause === null) {
+      this.#clock.add(chunk)
+      this.#evict()
+    } else {
+      chunk.owner.chunks.delete(chunk.index) // the next read tries again
+      this.#memory.give(chunk.bytes)
+    }
+    for (const { reader } of waiters) endPart(reader)
   }
 
   #evict(): void {
     for (const chunk of this.#clock) {
       if (this.usedBytes <= this.#budgetBytes) return
-      this.#clock.delete(chunk)
-      if (chunk.isUsed)
+      if (chunk.isUsed) {
+        this.#clock.delete(chunk)
         this.#clock.add(chunk) // met again later in this very loop
-      else chunk.owner.delete(chunk.index)
+      } else {
+        this.#forget(chunk)
+      }
       chunk.isUsed = false
     }
   }
+
+  #forget(chunk: Chunk): void {
+    chunk.owner.chunks.delete(chunk.index)
+    if (this.#clock.delete(chunk)) this.#memory.give(chunk.bytes)
+  }
 }
 
-async function copyWhenLoaded(chunk: Chunk, into: Uint8Array, from: number): Promise<void> {
-  await chunk.loading
-  chunk.bytes?.copy(into, 0, from, from + into.length)
+/** Whether any cluster of a chunk is the layer's own; a parent is never longer than its map says. */
+function hasData(layer: OpenLayer, index: number): boolean {
+  const first = index * CLUSTERS_PER_CHUNK
+  for (let n = first; n < Math.min(first + CLUSTERS_PER_CHUNK, layer.clusterCount); n++) {
+    if (layer.map.get(n) === STATE.here) return true
+  }
+  return false
 }
 
-async function allDone(parts: readonly Promise<void>[]): Promise<void> {
-  await Promise.allSettled(parts) // the buffer is ours until the last one ended
-  await Promise.all(parts)
+function newReader(): [Reader, Promise<void>] {
+  const reader: Reader = { parts: 0, failure: undefined, resolve: ignore, reject: ignore }
+  const done = new Promise<void>((resolve, reject) => {
+    reader.resolve = resolve
+    reader.reject = reject
+  })
+  return [reader, done]
+}
+
+function endPart(reader: Reader): void {
+  reader.parts--
+  if (reader.parts > 0) return
+  if (reader.failure === undefined) reader.resolve()
+  else reader.reject(reader.failure)
+}
+
+function ignore(): void {
+  // replaced at once
 }

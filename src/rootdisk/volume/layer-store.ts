@@ -88,7 +88,10 @@ export class LayerStore {
     if (entry === undefined) throw new Error(`layer ${layerId} is not open`)
     if (--entry.users > 0) return
     this.#entries.delete(layerId)
-    const closing = entry.layer.then((layer) => layer.close())
+    const closing = entry.layer.then(async (layer) => {
+      await this.cache?.settled(layerId) // it may be reading ahead
+      await layer.close()
+    })
     const closed = closing.then(ignore, ignore).then(() => {
       if (this.#closing.get(layerId) === closed) this.#closing.delete(layerId)
     })

@@ -70,7 +70,40 @@ void t.test('a chunk that could not be read fails its readers and is tried again
   const failures = await Promise.all(all.map((volume) => failureOf(volume.read(0, Buffer.alloc(200 * KIB)))))
   t.same(failures, ['medium', 'medium'])
   files.fail = false
+  await new Promise(setImmediate) // what was read ahead fails too
   const got = await Promise.all(all.map((volume) => bytesOf(volume)))
   t.ok(got.every((bytes) => bytes.equals(content)))
   for (const volume of all) await volume.close()
+})
+
+void t.test('a sequential reader finds what comes next in memory, and nothing is read twice', async (t) => {
+  const { all, content, reads } = await clones(t.testdir(), 640 * KIB)
+  const [volume] = all
+  for (let at = 0; at < 128 * KIB; at += 64 * KIB) await volume.read(at, Buffer.alloc(64 * KIB))
+  t.same(
+    reads.map((position) => position / KIB),
+    [0, 64, 128, 192, 256],
+    'two chunks in a row bring the rest of the image',
+  )
+  t.ok((await bytesOf(volume)).equals(content))
+  t.equal(reads.length, 5)
+  for (const each of all) await each.close()
+})
+
+void t.test('a random reader has nothing read ahead for it', async (t) => {
+  const { all, reads } = await clones(t.testdir(), 640 * KIB)
+  for (const chunk of [3, 1, 4]) await all[0].read(chunk * 64 * KIB, Buffer.alloc(4096))
+  t.equal(reads.length, 3)
+  for (const each of all) await each.close()
+})
+
+void t.test('memory that is used again never shows in a read that waited for another chunk', async (t) => {
+  const { all, content } = await clones(t.testdir(), 64 * KIB)
+  for (let round = 0; round < 20; round++) {
+    const got = await Promise.all(
+      all.flatMap((volume) => [bytesOf(volume), bytesOf(volume, 100_000, 150_000)]),
+    )
+    t.ok(got.every((bytes, i) => bytes.equals(i % 2 === 0 ? content : content.subarray(100_000, 250_000))))
+  }
+  for (const each of all) await each.close()
 })
