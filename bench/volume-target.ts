@@ -33,7 +33,7 @@ const places = { layersDir, runDir, bootId: hostBootId(), isReadOnly: false }
 const store = new LayerStore({ ...places, files, cache: new GoldenCache(setup.cacheBytes, io.allocate) })
 const targets = setup.clones.map((layerId, i): TargetSpec => {
   const chain = [layerId, setup.golden].map((id) => ({ layerId: id, sizeBytes }))
-  const open = (): ReturnType<typeof openVolume> => openVolume({ ...places, chain, store })
+  const open = (): ReturnType<typeof openShared> => openShared(store, chain)
   const naa = `30000000${i.toString(16).padStart(8, '0')}`
   const luns = [{ lun: 1, naa, serial: `bench-${i}`, open }]
   return { iqn: `${IQN}${i}`, initiatorIqn: 'iqn.2026-01.load:0', chap: undefined, luns }
