@@ -30,6 +30,7 @@ import { apiRoutes } from './operator/api/routes.js'
 import { API_PREFIX } from './operator/api/schema.js'
 import { openRegistry, type Registry } from './registry/registry.js'
 import { lockState } from './registry/state-lock.js'
+import { checkLayer } from './rootdisk/volume/check-layer.js'
 import { createLayer, deleteLayer } from './rootdisk/volume/layer.js'
 import { seedInputOf } from './wiring/seed-input.js'
 import type { Service } from './service.js'
@@ -120,7 +121,13 @@ async function api({ config, log }: EntryContext, parts: Parts): Promise<Service
     images,
     servers: serversOf(config, disks.shared),
     ...disks,
-    reports: new VolumeReport({ registry, images, target: client }),
+    reports: new VolumeReport({
+      registry,
+      images,
+      target: client,
+      checkLayer: (layer) => checkLayer(dirs.layersDir, layer),
+    }),
+    nbd: client,
     intake,
     allocatedBytes: (layerId) => allocatedBytes(dirs, layerId),
     tailOf,

@@ -16,6 +16,7 @@ import { targetControlRoutes } from './rootdisk/target/control-routes.js'
 import { EventBuffer } from './rootdisk/target/event-buffer.js'
 import { Exports } from './rootdisk/target/exports.js'
 import { NbdExports } from './rootdisk/target/nbd-exports.js'
+import { NbdShares } from './rootdisk/target/nbd-shares.js'
 import { reload } from './rootdisk/target/reload.js'
 import { VolumeWork } from './rootdisk/target/volume-work.js'
 import { OpenVolumes } from './rootdisk/target/open-volumes.js'
@@ -75,7 +76,9 @@ function services(
   const disks = new NbdExports(exports, registry)
   const nbd = config.nbd && nbdServer(config.nbd, { ...shared, exports: disks })
   const work = new VolumeWork(volumes, systemClock)
-  const portals = nbd === undefined ? [portal] : [portal, nbd]
+  const isKnown = (volumeId: string): boolean => registry.volumes.get(volumeId) !== undefined
+  const shares = new NbdShares({ ...shared, volumes, isKnown })
+  const portals = [portal, shares, ...(nbd === undefined ? [] : [nbd])]
   exports.reload()
   const control = new HttpListener({
     options: { name: 'control', endpoint: { socketPath: config.target.controlSocket } },
@@ -83,6 +86,7 @@ function services(
       targetControlRoutes({
         events,
         work,
+        shares,
         reload: () => reload({ exports, volumes, portals, emit: shared.emit }),
         sessions: () => portal.sessions(),
         openVolumes: () => volumes.openIds,

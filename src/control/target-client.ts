@@ -63,6 +63,17 @@ export class TargetClient {
     return this.#call({ method: 'GET', path: `/volumes/${volumeId}/map?offset=${offset}` })
   }
 
+  /** Serves a volume over NBD. @throws DaemonError TARGET_UNAVAILABLE, WRONG_STATE, INVALID_INPUT, STATE_LOCKED, DISK_FAILED */
+  async beginNbd(volumeId: string, share: { socketPath: string; isWritable: boolean }): Promise<void> {
+    await this.#call({ method: 'POST', path: `/volumes/${volumeId}/nbd`, body: share })
+  }
+
+  /** Ends that; whether there was such an export. @throws DaemonError TARGET_UNAVAILABLE */
+  async endNbd(volumeId: string): Promise<boolean> {
+    const call = { method: 'DELETE', path: `/volumes/${volumeId}/nbd` }
+    return (await this.#call<{ wasThere: boolean }>(call)).wasThere
+  }
+
   /** Events after `seq`, which lets go of those up to it; waits some seconds for the first. @throws DaemonError TARGET_UNAVAILABLE */
   async events(seq: number, signal: AbortSignal): Promise<readonly TargetEvent[]> {
     const call = { method: 'GET', path: `/events?after=${seq}`, signal }

@@ -16,9 +16,17 @@ async function ingot(t: Test, daemons: Daemons, ...args: string[]): Promise<stri
   return stdout
 }
 
-async function refused(t: Test, daemons: Daemons, sentence: RegExp, ...args: string[]): Promise<void> {
-  const { code, stderr } = await daemons.ingot(...args)
-  t.match({ code, stderr }, { code: 1, stderr: sentence }, `refused: ingot ${args.join(' ')}`)
+/** One request, as `METHOD path`, that has to be refused. */
+async function refused(
+  t: Test,
+  daemons: Daemons,
+  message: RegExp,
+  what: string,
+  body?: object,
+): Promise<void> {
+  const [method = '', path = ''] = what.split(' ')
+  const answer = await daemons.api(method, path, body)
+  t.match(answer, { body: { error: { message } } }, `refused: ${what}`)
 }
 
 /** The session reads the patterns: `[byte, offset, length]` in qemu-io's units. */
@@ -80,7 +88,9 @@ void t.test(`the life of a data disk and of a system disk, under sessions${becau
     await writes(t, session, [3, '4M', '1M'])
     await reads(t, session, [2, '0', '1M'], [1, '1M', '1M'], [0, '2M', '2M'], [3, '4M', '1M'])
     t.same(await owners(daemons, 'data'), ['0+1 snapshot two', '1+1 snapshot one', '4+1 volume data'])
-    await refused(t, daemons, /session of server s1 is still logged in/, 'volume', 'rollback', 'data', 'one')
+    await refused(t, daemons, /session of server s1 is still logged in/, 'POST /volumes/data/rollback', {
+      snapshot: 'one',
+    })
     await ingot(t, daemons, 'volume', 'grow', 'data', '--size', '128M')
     await session.close()
     const again = await login(2)
@@ -90,7 +100,7 @@ void t.test(`the life of a data disk and of a system disk, under sessions${becau
 
   await t.test('rolled back, and a copy that goes on from a snapshot', async (t) => {
     await ingot(t, daemons, 'volume', 'create', 'copy', '--snapshot', 'two')
-    await refused(t, daemons, /two is under volume .*, volume/, 'snapshot', 'delete', 'two')
+    await refused(t, daemons, /two is under volume .*, volume/, 'DELETE /snapshots/two')
     await ingot(t, daemons, 'volume', 'rollback', 'data', 'one')
     const session = await login(2)
     await reads(t, session, [1, '0', '2M'], [0, '2M', '126M'])
@@ -105,14 +115,7 @@ void t.test(`the life of a data disk and of a system disk, under sessions${becau
     const [session, copy] = [await login(2), await login(3)]
     await writes(t, session, [4, '0', '64k'])
     await ingot(t, daemons, 'snapshot', 'delete', 'two')
-    await refused(
-      t,
-      daemons,
-      /volume copy, volume data|volume data, volume copy/,
-      'snapshot',
-      'delete',
-      'one',
-    )
+    await refused(t, daemons, /volume copy, volume data|volume data, volume copy/, 'DELETE /snapshots/one')
     await ingot(t, daemons, 'volume', 'flatten', 'copy')
     t.same(await owners(daemons, 'copy'), ['0+2 volume copy'])
     await ingot(t, daemons, 'snapshot', 'delete', 'one')
@@ -135,12 +138,49 @@ void t.test(`the life of a data disk and of a system disk, under sessions${becau
     await session.close()
   })
 
+  await t.test('exported over NBD, read-only beside a session, writable alone', async (t) => {
+    const socket = join(daemons.dir, 'nbd.sock')
+    const overNbd = async (command: string): Promise<string> => {
+      const uri = [
+        '-f',
+        'raw',
+        ...(command.startsWith('read') ? ['-r'] : []),
+        `nbd+unix:///?socket=${socket}`,
+      ]
+      const { stdout, stderr } = await finished([...uri, '-c', command], 'qemu-io')
+      return stdout + stderr
+    }
+    const session = await login(2)
+    await refused(t, daemons, /in use: export it read-only/, 'POST /volumes/data/nbd', {
+      socket,
+      writable: true,
+    })
+    await refused(t, daemons, /cannot make .*EACCES|ENOENT/, 'POST /volumes/data/nbd', {
+      socket: '/nowhere/x',
+    })
+    await refused(t, daemons, /data is in use/, 'POST /volumes/data/check')
+    await ingot(t, daemons, 'volume', 'export', 'data', '--nbd', socket)
+    t.match(await overNbd('read -P 4 0 64k'), /^read 65536/)
+    t.notMatch(await overNbd('write -P 6 0 64k'), /^wrote/, 'nobody writes beside the session')
+    await session.close()
+    await ingot(t, daemons, 'volume', 'export', 'data', '--stop')
+    await refused(t, daemons, /data is not exported/, 'DELETE /volumes/data/nbd')
+    t.notOk(existsSync(socket))
+    await ingot(t, daemons, 'volume', 'export', 'data', '--nbd', socket, '--writable')
+    t.match(await overNbd('write -P 6 0 64k'), /^wrote/)
+    await ingot(t, daemons, 'volume', 'export', 'data', '--stop')
+    const again = await login(2)
+    await reads(t, again, [6, '0', '64k'], [1, '64k', '1984k'])
+    await again.close()
+  })
+
   await t.test('detached and deleted', async (t) => {
-    await refused(t, daemons, /in use by server s1/, 'volume', 'delete', 'data')
+    await refused(t, daemons, /in use by server s1/, 'DELETE /volumes/data')
     for (const name of ['data', 'copy']) await ingot(t, daemons, 'server', 'detach', 's1', name)
     t.same(await luns(daemons, access), [0, 1])
     const gone = await finished(['info', ...diskArguments(daemons.iscsiPort, access, 2)], 'qemu-img')
     t.equal(gone.code, 1, 'nobody gets the LUN any more')
+    t.match(await ingot(t, daemons, 'volume', 'check', 'data'), /^volume data +\[\] +2097152 /m)
     await ingot(t, daemons, 'volume', 'delete', 'data', 'copy')
     t.equal(layers(), before, 'nothing is left')
   })

@@ -1,13 +1,16 @@
+import { isAbsolute } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Servers } from '../../control/servers.js'
 import type { Snapshots } from '../../control/snapshots.js'
 import type { VolumeReport } from '../../control/volume-report.js'
 import type { LayerMerger } from '../../control/layer-merger.js'
+import type { TargetClient } from '../../control/target-client.js'
 import type { Volumes } from '../../control/volumes.js'
 import { DaemonError } from '../../errors.js'
 import type { Registry } from '../../registry/registry.js'
 import {
   GrowBody,
+  NbdBody,
   NewSnapshotBody,
   NewVolumeBody,
   RollbackBody,
@@ -25,6 +28,7 @@ export interface DiskDeps {
   readonly snapshots: Snapshots
   readonly merger: LayerMerger
   readonly reports: VolumeReport
+  readonly nbd: Pick<TargetClient, 'beginNbd' | 'endNbd'>
   /** Bytes the layer holds of its own on disk. */
   readonly allocatedBytes: (layerId: string) => Promise<number>
 }
@@ -37,6 +41,7 @@ interface ById {
 export function diskRoutes(app: FastifyInstance, deps: DiskDeps): void {
   volumeRoutes(app, deps)
   volumeWorkRoutes(app, deps)
+  nbdRoutes(app, deps)
   attachmentRoutes(app, deps)
   snapshotRoutes(app, deps)
 }
@@ -89,9 +94,32 @@ function volumeWorkRoutes(app: FastifyInstance, deps: DiskDeps): void {
     return reply.code(202).send({ job: jobView(job) })
   })
   app.post<ById>('/volumes/:id/verify', (request) => reports.verify(volumes.get(request.params.id)))
+  app.post<ById>('/volumes/:id/check', (request) => reports.check(volumes.get(request.params.id)))
   app.get<ById & { Querystring: { offset?: string } }>('/volumes/:id/map', (request) =>
     reports.map(volumes.get(request.params.id), offsetOf(request.query.offset)),
   )
+}
+
+function nbdRoutes(app: FastifyInstance, { volumes, nbd }: DiskDeps): void {
+  app.post<ById & { Body: NbdBody }>(
+    '/volumes/:id/nbd',
+    { schema: { body: NbdBody } },
+    async (request, reply) => {
+      const { socket: socketPath, writable: isWritable = false } = request.body
+      if (!isAbsolute(socketPath))
+        throw new DaemonError(
+          'INVALID_INPUT',
+          `socket: expected an absolute path, got ${JSON.stringify(socketPath)}`,
+        )
+      await nbd.beginNbd(volumes.get(request.params.id).id, { socketPath, isWritable })
+      return reply.code(201).send({})
+    },
+  )
+  app.delete<ById>('/volumes/:id/nbd', async (request, reply) => {
+    const { id, name } = volumes.get(request.params.id)
+    if (await nbd.endNbd(id)) return reply.code(204).send()
+    throw new DaemonError('WRONG_STATE', `volume ${name} is not exported`)
+  })
 }
 
 function attachmentRoutes(app: FastifyInstance, deps: DiskDeps): void {

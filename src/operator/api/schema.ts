@@ -83,6 +83,13 @@ export type RollbackBody = Static<typeof RollbackBody>
 export const VolumeBody = Type.Object({ volume: Name }, strict)
 export type VolumeBody = Static<typeof VolumeBody>
 
+/** POST /volumes/:id/nbd: `socket` is an absolute path on the daemon's host */
+export const NbdBody = Type.Object(
+  { socket: Type.String({ minLength: 1, maxLength: 4096 }), writable: Type.Optional(Type.Boolean()) },
+  strict,
+)
+export type NbdBody = Static<typeof NbdBody>
+
 /** POST /snapshots */
 export const NewSnapshotBody = Type.Object({ volume: Name, name: Name }, strict)
 export type NewSnapshotBody = Static<typeof NewSnapshotBody>
@@ -174,6 +181,20 @@ export interface VolumeMapView {
   }[]
   /** `?offset=` of the next part; null at the end. */
   readonly next_offset: number | null
+}
+
+/** POST /volumes/:id/check: the files of each layer of a volume that nobody uses, top first */
+export interface VolumeCheck {
+  readonly is_sound: boolean
+  readonly layers: readonly {
+    readonly layer: string
+    readonly of: string | null
+    readonly problems: readonly string[]
+    /** Bytes of the clusters that the layer has. */
+    readonly allocated_bytes: number
+    /** Bytes that the host's file system holds for them. */
+    readonly held_bytes: number
+  }[]
 }
 
 /** POST /volumes/:id/verify: the images under a volume, read again. */

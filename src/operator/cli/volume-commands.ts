@@ -1,7 +1,9 @@
-import type { Command } from 'commander'
+import { resolve } from 'node:path'
+import { Option, type Command } from 'commander'
 import {
   API_PREFIX,
   type JobView,
+  type VolumeCheck,
   type VolumeMapView,
   type VolumeVerdict,
   type VolumeView,
@@ -33,12 +35,27 @@ const VERDICT_COLUMNS: Columns<VolumeVerdict['layers'][number]> = [
   ['Damaged chunks', 'damaged_chunks'],
 ]
 
+const CHECK_COLUMNS: Columns<VolumeCheck['layers'][number]> = [
+  ['Of', 'of'],
+  ['Problems', 'problems'],
+  ['Own bytes', 'allocated_bytes'],
+  ['Held bytes', 'held_bytes'],
+  ['Layer', 'layer'],
+]
+
+interface ExportOptions {
+  readonly nbd?: string
+  readonly writable?: boolean
+  readonly stop?: boolean
+}
+
 /** `ingot volume ...` */
 export function volumeCommands(program: Command, cli: Cli): void {
   const volume = program.command('volume').description('disks: system disks of servers, and data disks')
   lifeCommands(volume, cli)
   changeCommands(volume, cli)
   reportCommands(volume, cli)
+  exportCommand(volume, cli)
 }
 
 function lifeCommands(volume: Command, cli: Cli): void {
@@ -90,6 +107,15 @@ function changeCommands(volume: Command, cli: Cli): void {
 
 function reportCommands(volume: Command, cli: Cli): void {
   volume
+    .command('check <volume>')
+    .description('check the files of its layers; nobody may be using it')
+    .action(async (id: string) => {
+      const check = await cli.api().call<VolumeCheck>('POST', cli.path('volumes', id, 'check'))
+      if (cli.format() === 'json') printOne(check, 'json')
+      else printList(check.layers, CHECK_COLUMNS, cli.format())
+      if (!check.is_sound) throw new ApiError(`volume ${id} is damaged`)
+    })
+  volume
     .command('verify <volume>')
     .description('read the images under it again and compare them with their digests')
     .action(async (id: string) => {
@@ -103,6 +129,25 @@ function reportCommands(volume: Command, cli: Cli): void {
     .description('which layer shows which part of it')
     .action(async (id: string) => {
       printList(await wholeMap(cli, id), MAP_COLUMNS, cli.format())
+    })
+}
+
+function exportCommand(volume: Command, cli: Cli): void {
+  volume
+    .command('export <volume>')
+    .description("serve it over NBD on a Unix socket of the daemon's host, until --stop")
+    .addOption(new Option('--nbd <socket>', 'path of the socket, mode 0600').conflicts('stop'))
+    .option('--writable', 'for one who is alone with it; read-only when left out')
+    .option('--stop', 'end the export')
+    .action(async (id: string, options: ExportOptions) => {
+      const path = cli.path('volumes', id, 'nbd')
+      if (options.stop === true) await cli.api().call('DELETE', path)
+      else if (options.nbd === undefined)
+        volume.error("error: one of '--nbd <socket>' and '--stop' is needed")
+      else
+        await cli
+          .api()
+          .call('POST', path, { socket: resolve(options.nbd), writable: options.writable ?? false })
     })
 }
 

@@ -1,12 +1,14 @@
 import type { FastifyInstance } from 'fastify'
 import { Type, type Static } from 'typebox'
 import type { EventBuffer } from './event-buffer.js'
+import type { NbdShares } from './nbd-shares.js'
 import type { VolumeWork } from './volume-work.js'
 
 /** What the control socket acts on. */
 export interface TargetControl {
   readonly events: EventBuffer
   readonly work: Pick<VolumeWork, 'merge' | 'map'>
+  readonly shares: Pick<NbdShares, 'begin' | 'end'>
   reload(): unknown
   sessions(): unknown
   /** Ids of volumes that are open, whoever has them. */
@@ -14,6 +16,7 @@ export interface TargetControl {
 }
 
 const MergeBody = Type.Object({ layerIds: Type.Array(Type.String(), { minItems: 1 }) })
+const NbdBody = Type.Object({ socketPath: Type.String({ minLength: 1 }), isWritable: Type.Boolean() })
 
 interface ById {
   Params: { id: string }
@@ -35,6 +38,17 @@ export function targetControlRoutes(control: TargetControl): (app: FastifyInstan
     app.get<ById & { Querystring: { offset?: string } }>('/volumes/:id/map', (request) =>
       control.work.map(request.params.id, offsetOf(request.query.offset)),
     )
+    app.post<ById & { Body: Static<typeof NbdBody> }>(
+      '/volumes/:id/nbd',
+      { schema: { body: NbdBody } },
+      async (request) => {
+        await control.shares.begin({ volumeId: request.params.id, ...request.body })
+        return {}
+      },
+    )
+    app.delete<ById>('/volumes/:id/nbd', async (request) => {
+      return { wasThere: await control.shares.end(request.params.id) }
+    })
   }
 }
 
