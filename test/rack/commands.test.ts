@@ -102,13 +102,24 @@ void t.test('what the running daemons refuse', async (t) => {
         verb,
       ]),
       ...['show', 'verify', 'delete'].map((verb) => ['image', verb]),
+      ...['show', 'delete', 'flatten', 'check', 'verify', 'map'].map((verb) => ['volume', verb]),
+      ...['show', 'delete'].map((verb) => ['snapshot', verb]),
       ['machine', 'delete'],
     ].map(([thing = '', verb = '']) => [thing, verb, 'nosuch'])
     cases.push(['server', 'create', 's9', '--image', 'nosuch'])
     cases.push(['server', 'create', 's9', '--image', 'golden', '--machine', 'nosuch'])
+    cases.push(['volume', 'grow', 'nosuch', '--size', '1G'], ['volume', 'export', 'nosuch', '--stop'])
+    cases.push(['volume', 'create', 'v9', '--snapshot', 'nosuch'], ['volume', 'rollback', 'nosuch', 's'])
+    cases.push(['server', 'attach', 's1', 'nosuch'], ['server', 'detach', 's1', 'nosuch'])
+    cases.push(['snapshot', 'create', 'nosuch', 'x'])
     await inPairs(cases, async (args) => {
       const ended = await daemons.ingot(...args)
-      isRefused(t, ended, /^ingot: no (server|image|machine) "nosuch"$/m, args.join(' '))
+      isRefused(
+        t,
+        ended,
+        /^ingot: (\w+: )?no (server|image|machine|volume|snapshot) "nosuch"$/m,
+        args.join(' '),
+      )
       t.equal(ended.stdout, '', 'nothing on standard output')
     })
     t.same(await everything(), before, 'nothing was changed')
@@ -122,6 +133,9 @@ void t.test('what the running daemons refuse', async (t) => {
       ['-o', 'xml', 'server', 'list'],
       ['server', 'list', '--colour'],
       ['server', 'start', 's1', '--wait', '--timeout', 'soon'],
+      ['volume', 'create', 'v9', '--size', '10X'],
+      ['volume', 'grow', 'v9'],
+      ['volume', 'export', 'v9'],
     ]
     await inPairs(cases, async (args) => {
       const ended = await daemons.ingot(...args)

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { Daemons, finished, type DiskAccess } from './daemons.js'
+import { Daemons, finished, until, type DiskAccess } from './daemons.js'
 import { diskArguments, DiskSession } from './disk-session.js'
 
 const MIB = 1 << 20
@@ -137,6 +137,22 @@ void t.test(`the life of a data disk and of a system disk, under sessions${becau
     await reads(t, session, [5, '0', '512k'], [9, '512k', '512k'], [0, '1M', '7M'])
     await session.close()
   })
+
+  await t.test(
+    'a snapshot asked for while the target process is dead is there when it is back',
+    async (t) => {
+      process.kill((await daemons.targetPid()) ?? 0, 'SIGKILL')
+      t.match(await daemons.api('POST', '/snapshots', { volume: 'data', name: 'late' }), { status: 202 })
+      await until('the snapshot is available', async () => {
+        const { body } = await daemons.api('GET', '/snapshots/late')
+        return (body as { status: string }).status === 'available'
+      })
+      const session = await login(2)
+      await reads(t, session, [4, '0', '64k'], [1, '64k', '1984k'])
+      await session.close()
+      await ingot(t, daemons, 'snapshot', 'delete', 'late')
+    },
+  )
 
   await t.test('exported over NBD, read-only beside a session, writable alone', async (t) => {
     const socket = join(daemons.dir, 'nbd.sock')
