@@ -5,7 +5,7 @@ import type { Registry } from '../registry/registry.js'
 import type { JobContext, Jobs } from './jobs.js'
 import type { LayerMerger } from './layer-merger.js'
 import { checkName } from './names.js'
-import { changeableLayers, userOf, type VolumeDeps } from './volumes.js'
+import { changeableLayers, imageUnder, userOf, type VolumeDeps } from './volumes.js'
 import { expectFollowed } from './wish-state.js'
 
 /** Who uses the disks of the target process. */
@@ -207,7 +207,7 @@ export class Snapshots {
           isImmutable: false,
           createdMs: clock.nowMs(),
         })
-        registry.volumes.update({ ...volume, layerId })
+        registry.volumes.update({ ...volume, layerId, imageId: imageUnder(registry, parentId)?.id })
         change()
       })
     } catch (err) {

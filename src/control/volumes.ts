@@ -227,7 +227,8 @@ export function naaOf(seed: string): string {
   return `3${createHash('sha256').update(seed).digest('hex').slice(0, 15)}`
 }
 
-function imageUnder(registry: Registry, layerId: string): { id: string } | undefined {
+/** The image that a layer stands on. */
+export function imageUnder(registry: Registry, layerId: string): { id: string } | undefined {
   const chain = new Set(registry.layers.chain(layerId).map(({ id }) => id))
   return registry.images.list().find((image) => image.layerId !== undefined && chain.has(image.layerId))
 }

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { DaemonError } from '../../src/errors.js'
-import { GOLDEN, SERVER, VOLUME } from '../registry/sample-records.js'
+import { GOLDEN, IMAGE, SERVER, VOLUME } from '../registry/sample-records.js'
 import { DiskBench } from './disk-bench.js'
 
 const MIB = 2 ** 20
@@ -172,6 +172,8 @@ void t.test('a flattened volume stands alone; its snapshots and its image stay',
   t.same([chain(bench), bench.merged], [['top'], [`${VOLUME.id}: ${layerId} golden`]])
   t.equal(bench.registry.volumes.get(VOLUME.id)?.imageId, undefined)
   t.throws(() => bench.merger.startFlatten(bench.volumes.get(VOLUME.name)), { code: 'WRONG_STATE' })
+  await bench.snapshots.rollback(VOLUME.name, 'one')
+  t.equal(bench.registry.volumes.get(VOLUME.id)?.imageId, IMAGE.id, 'a rollback puts it over its image again')
   t.match(await bench.ended(bench.snapshots.delete('one')), { status: 'SUCCESS' })
   t.same(bench.files.length, 2)
 })
