@@ -120,17 +120,29 @@ export class IoRing {
     return async ? value : undefined
   }
 
-  /** Thread `index`: the slot of the next request; sleeps until there is one. */
-  take(index: number): number {
+  /** Owner: waits, doing nothing else, until a request ended since {@link expectEnd}; not longer than `ms`. */
+  waitForEnd(ms: number): boolean {
+    return Atomics.wait(this.#control, TOLD, 0, ms) !== 'timed-out'
+  }
+
+  /** Thread: the slot of the next request, or -1. */
+  take(): number {
     for (;;) {
       const tail = Atomics.load(this.#control, TAIL)
-      if (tail === Atomics.load(this.#control, HEAD)) {
-        this.#sleep(index)
-        continue
-      }
+      if (tail === Atomics.load(this.#control, HEAD)) return -1
       const slot = this.#queue[tail & MASK] ?? 0
       if (Atomics.compareExchange(this.#control, TAIL, tail, (tail + 1) | 0) === tail) return slot
     }
+  }
+
+  /** Thread `index`: sleeps until it is woken; not when there is a request. */
+  sleep(index: number): void {
+    const control = this.#control
+    const word = ASLEEP + index
+    Atomics.store(control, word, 1)
+    // A request queued since the last look would wake nobody: look again now that we count as a sleeper.
+    if (Atomics.load(control, HEAD) === Atomics.load(control, TAIL)) Atomics.wait(control, word, 1)
+    else Atomics.store(control, word, 0)
   }
 
   /** Thread: what a slot asks for. */
@@ -147,20 +159,15 @@ export class IoRing {
     }
   }
 
-  /** Thread: the request of `slot` ended with `result`. */
+  /** Thread: the request of `slot` ended with `result`; the owner learns of it by {@link tell}. */
   end(slot: number, result: number): void {
     this.#results[slot] = result
     const at = Atomics.add(this.#control, ENDED, 1) & MASK
     Atomics.store(this.#ends, at, slot + 1)
-    if (Atomics.exchange(this.#control, TOLD, 1) === 0) Atomics.notify(this.#control, TOLD)
   }
 
-  #sleep(index: number): void {
-    const control = this.#control
-    const word = ASLEEP + index
-    Atomics.store(control, word, 1)
-    // A request queued since the last look would wake nobody: look again now that we count as a sleeper.
-    if (Atomics.load(control, HEAD) === Atomics.load(control, TAIL)) Atomics.wait(control, word, 1)
-    else Atomics.store(control, word, 0)
+  /** Thread: tells the owner that something ended. */
+  tell(): void {
+    if (Atomics.exchange(this.#control, TOLD, 1) === 0) Atomics.notify(this.#control, TOLD)
   }
 }

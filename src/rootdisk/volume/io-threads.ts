@@ -6,10 +6,14 @@ import { IO_READ, IO_WRITE, IoRing, RING_SLOTS } from './io-ring.js'
 import type { IoThreadData, SharedMemory } from './io-thread.js'
 import { nodeLayerFiles, type IoDone, type LayerFiles } from './layer-files.js'
 
-/** A second thread helps when this many requests wait. */
-const CROWD = 16
+/** A second thread helps when more requests wait: two of them on one file would fight for its lock. */
+const CROWD = 32
 /** How long requests may wait behind threads that a disk holds before another thread is woken. */
 const STUCK_MS = 1
+
+/** How long a lone request is waited for, and how many are not waited for after one that took longer. */
+const LONE_MS = 0.05
+const LONE_PAUSE = 256
 
 /** How many threads there are, and how much memory they share with us. */
 export interface IoThreadsOptions {
@@ -47,6 +51,7 @@ export class IoThreads implements Service {
   readonly #freeSlots = Array.from({ length: RING_SLOTS }, (_, i) => RING_SLOTS - 1 - i)
   #sharedBytes = 0
   #isWakeDue = false
+  #impatience = 0
   #isListening = false
   #isWatching = false
 
@@ -115,8 +120,22 @@ export class IoThreads implements Service {
     const threads = this.#threads.length
     const isAnyAwake = this.#ring.sleepers(threads) < threads
     if (!isAnyAwake || this.#ring.backlog > CROWD) this.#ring.wake(threads)
-    if (!this.#isListening) this.#listen()
-    if (!this.#isWatching) this.#watch()
+    if (!this.#isListening) this.#begin()
+    if (!this.#isWatching && this.#isListening) this.#watch()
+  }
+
+  /**
+   * A lone request on cached data ends before the event loop could come round to it: we stand still for it, for
+   * no longer than a turn of the loop takes, and not again for a while when it did not end by then.
+   */
+  #begin(): void {
+    const isLone = this.#freeSlots.length === RING_SLOTS - 1
+    if (isLone && this.#impatience > 0) this.#impatience--
+    else if (isLone) {
+      this.#ring.expectEnd()
+      if (!this.#ring.waitForEnd(LONE_MS)) this.#impatience = LONE_PAUSE
+    }
+    this.#listen()
   }
 
   /** Ends what has ended; told again as long as something is under way. */
