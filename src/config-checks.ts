@@ -25,6 +25,7 @@ export function crossChecks(values: Values, broken: ReadonlySet<string>): Proble
     ...sockets(values),
     ...nbdTls(values),
     ...nbdPort(values),
+    ...tgtPaths(values),
   ]
   return problems.filter(({ path }, index) => {
     return !broken.has(path) && index === problems.findIndex((problem) => problem.path === path)
@@ -126,6 +127,13 @@ function nbdPort({ boot, target, nbd }: Values): Problem[] {
   const isShared = nbd.address !== undefined && nbd.address === (target.address ?? boot.address)
   if (!isShared || nbd.port === 0 || nbd.port !== target.port) return []
   return [{ path: 'nbd.port', expected: 'another port than target.port', got: String(nbd.port) }]
+}
+
+/** tgtd is told paths in a list of values with commas between them. */
+function tgtPaths({ '': top, target }: Values): Problem[] {
+  if (target.driver !== 'tgt' || !top.state_dir.includes(',')) return []
+  const expected = 'a path without a comma (target.driver is "tgt")'
+  return [{ path: 'state_dir', expected, got: JSON.stringify(top.state_dir) }]
 }
 
 function sockets({ '': top, api, target }: Values): Problem[] {

@@ -78,6 +78,8 @@ export const SCHEMA = {
     authoritative: key(flag, true),
   },
   target: {
+    driver: key(oneOf('embedded', 'tgt'), 'embedded'),
+    tgt_socket: key(socketPath, '/var/run/tgtd/socket.0'),
     address: optional(address),
     port: key(port, 3260),
     control_socket: optional(socketPath),

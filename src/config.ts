@@ -33,6 +33,10 @@ export interface SubnetConfig {
 
 /** The portal, and whether `ingotd` starts an `ingot-targetd` itself. */
 export interface TargetConfig {
+  /** `embedded` is `ingot-targetd`, `tgt` a tgtd that somebody else starts. */
+  readonly driver: Values['target']['driver']
+  /** Where tgtd is managed; its name ends in tgtd's control number. */
+  readonly tgtSocket: string
   readonly address: string
   readonly port: number
   readonly controlSocket: string
@@ -193,6 +197,8 @@ function toConfig(values: Values): Config {
     boot: bootConfig(values),
     subnet: subnetConfig(values),
     target: {
+      driver: target.driver,
+      tgtSocket: target.tgt_socket,
       address: target.address ?? boot.address ?? '127.0.0.1',
       port: target.port,
       controlSocket: target.control_socket ?? join(top.run_dir, 'targetd.sock'),

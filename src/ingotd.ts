@@ -33,6 +33,7 @@ import { lockState } from './registry/state-lock.js'
 import { checkLayer } from './rootdisk/volume/check-layer.js'
 import { createLayer, deleteLayer } from './rootdisk/volume/layer.js'
 import { seedInputOf } from './wiring/seed-input.js'
+import { refuseOtherTarget, tgtTarget } from './wiring/tgt.js'
 import type { Service } from './service.js'
 import { parseIpv4, parseSubnet } from './wire/ipv4.js'
 
@@ -42,6 +43,11 @@ await runDaemon('ingotd', async (context) => {
   const dirs = stateDirs(config.stateDir, config.runDir)
   makeDirectories(dirs, config)
   const lock = lockState(join(dirs.stateDir, 'ingotd.lock'), 'ingotd')
+  // Nobody may write layers that are made raw files: an ingot-targetd that outlived its ingotd would.
+  const targetLock =
+    config.target.driver === 'tgt'
+      ? lockState(join(dirs.stateDir, 'targetd.lock'), 'ingot-targetd')
+      : undefined
   const registry = openRegistry(dirs.registryFile)
   const intake = new EventIntake({ registry, clock: systemClock, log })
   const jobs = new Jobs({ registry, clock: systemClock, log })
@@ -49,20 +55,25 @@ await runDaemon('ingotd', async (context) => {
   const end = atEnd('registry', async () => {
     await jobs.stop()
     registry.close()
+    targetLock?.release()
     lock.release()
   })
   const emit = intake.take.bind(intake)
-  const client = new TargetClient(config.target.controlSocket)
+  const client = new TargetClient(config.target.controlSocket, config.target.driver)
+  await refuseOtherTarget(config, dirs, registry)
+  const tgt = config.target.driver === 'tgt' ? tgtTarget(context, { registry, dirs, intake }) : undefined
   const wishes = new WishState({
     registry,
     log,
-    reload: () => client.reload(),
+    driver: config.target.driver,
+    reload: () => (tgt?.driver ?? client).reload(),
     deleteLayer: (layerId) => deleteLayer(dirs, layerId),
   })
+  const onUp = (): Promise<void> => wishes.apply().then(ignore)
   const netboot = await netbootServices(context, registry, (event) => emit(event))
   return [
     end,
-    targetSupervisor(context, { client, take: emit, onUp: () => wishes.apply().then(ignore) }),
+    tgt?.watch(onUp) ?? targetSupervisor(context, { client, take: emit, onUp }),
     ...netboot,
     await api(context, { registry, intake, jobs, dirs, client, wishes }),
   ]

@@ -3,11 +3,11 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock } from './clock.js'
 import type { Config } from './config.js'
+import { DaemonError } from './errors.js'
 import type { DaemonEvent } from './events.js'
 import { naaOf } from './control/volumes.js'
 import { stateDirs } from './control/state-dirs.js'
 import { atEnd, firstSocket, runDaemon, type EntryContext } from './wiring/entry.js'
-import { renderSeedDisk } from './firstboot/seed/seed-disk.js'
 import { HttpListener } from './http/listener.js'
 import { openRegistry, type Registry } from './registry/registry.js'
 import { lockState } from './registry/state-lock.js'
@@ -26,7 +26,7 @@ import { IoThreads } from './rootdisk/volume/io-threads.js'
 import { LayerStore } from './rootdisk/volume/layer-store.js'
 import { hostBootId } from './wiring/host-boot-id.js'
 import { nbdServer } from './wiring/nbd.js'
-import { seedInputOf } from './wiring/seed-input.js'
+import { seedDiskOf } from './wiring/seed-input.js'
 import type { Service } from './service.js'
 
 /** What iSCSI and NBD reuse for reads and writes: each 32 slabs of 1 MiB and 32 MiB of write data. */
@@ -35,6 +35,12 @@ const IO_MEMORY_BYTES = 128 << 20
 /** The data plane: iSCSI targets and the volumes behind them. */
 await runDaemon('ingot-targetd', (context) => {
   const { config } = context
+  if (config.target.driver !== 'embedded') {
+    throw new DaemonError(
+      'CONFIG_INVALID',
+      `target.driver is "${config.target.driver}": nothing is left to serve here`,
+    )
+  }
   const dirs = stateDirs(config.stateDir, config.runDir)
   mkdirSync(dirs.runDir, { recursive: true })
   const lock = lockState(join(dirs.stateDir, 'targetd.lock'), 'ingot-targetd')
@@ -127,11 +133,7 @@ function exportsOf(registry: Registry, config: Config, volumes: OpenVolumes): Ex
   return new Exports({
     registry,
     openVolume: (volumeId) => volumes.acquire(volumeId),
-    renderSeed: (server) => {
-      const machine = registry.machines.get(server.machineId)
-      if (machine === undefined) throw new Error(`server ${server.name} has no machine`)
-      return renderSeedDisk(seedInputOf(server, machine, config), server.createdMs)
-    },
+    renderSeed: (server) => seedDiskOf(server, registry, config),
     seedNaa: (server) => naaOf(`seed ${server.id}`),
   })
 }

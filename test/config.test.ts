@@ -45,6 +45,8 @@ void t.test('the smallest configuration gets every default', (t) => {
       isAuthoritative: true,
     },
     target: {
+      driver: 'embedded',
+      tgtSocket: '/var/run/tgtd/socket.0',
       address: '198.18.0.1',
       port: 3260,
       controlSocket: '/run/ingot/targetd.sock',

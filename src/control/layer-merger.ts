@@ -68,7 +68,8 @@ export class LayerMerger {
    * @throws DaemonError WRONG_STATE when it stands alone already or is being changed
    */
   startFlatten(volume: VolumeRecord): JobRecord {
-    const { registry, claims, jobs } = this.#deps
+    const { registry, claims, jobs, wishes } = this.#deps
+    wishes.expectLayers('flattening a volume')
     const [, ...parents] = registry.layers.chain(volume.layerId).map(({ id }) => id)
     if (parents.length === 0)
       throw new DaemonError('WRONG_STATE', `volume ${volume.name} stands on no other layer already`)

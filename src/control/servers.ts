@@ -8,10 +8,11 @@ import type { Claims } from './claims.js'
 import { checkName } from './names.js'
 import type { PowerDriver } from './power/power.js'
 import { changeableLayers, forgetVolume, insertVolume, newVolume } from './volumes.js'
-import type { WishState } from './wish-state.js'
+import { expectFollowed, type WishState } from './wish-state.js'
 
 /** The year and domain of every IQN we make (RFC 7143 §4.2.7.1). */
 const IQN_PREFIX = 'iqn.2026-11.io.ingot'
+const SERVER_IQN_PREFIX = `${IQN_PREFIX}:server:`
 /** Before base64, as the cloud has it (bms-service.md section 4). */
 const USER_DATA_LIMIT_BYTES = 32 * 1024
 
@@ -186,7 +187,7 @@ export class Servers {
 
   async #reloadOrUndo(server: ServerRecord, volume: VolumeRecord): Promise<void> {
     try {
-      await this.#deps.wishes.apply()
+      expectFollowed(await this.#deps.wishes.apply(), volume.id)
     } catch (err) {
       this.#forget(server, volume)
       await this.#deps.wishes.reap()
@@ -214,6 +215,11 @@ export class Servers {
     const message = `the machine of server ${server.name} was ${how}`
     this.#deps.emit({ kind: 'server.powered-on', message, stage: 'powered-on', serverId: server.id })
   }
+}
+
+/** Whether a target's name is one that we give to servers. */
+export function isServerIqn(iqn: string): boolean {
+  return iqn.startsWith(SERVER_IQN_PREFIX)
 }
 
 function checkUserData(userData: Buffer | undefined): void {
@@ -244,7 +250,7 @@ function newServer(
     status: 'SHUTOFF',
     instanceId: `i-${randomUUID()}`,
     bootIntent: 'server',
-    iqn: `${IQN_PREFIX}:server:${id}`,
+    iqn: `${SERVER_IQN_PREFIX}${id}`,
     initiatorIqn: `${IQN_PREFIX}:machine:${parts.machine.id}`,
     chapUser: `m-${parts.machine.id.slice(0, 8)}`,
     // RFC 7143 §9.2.1 asks for 96 random bits at least; iPXE and Windows take no more than 16 characters.

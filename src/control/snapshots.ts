@@ -46,6 +46,7 @@ export class Snapshots {
    */
   async create(volumeIdOrName: string, name: string): Promise<{ snapshot: SnapshotRecord; job: JobRecord }> {
     const { registry, claims, jobs, wishes, clock } = this.#deps
+    wishes.expectLayers('a snapshot')
     const volume = this.#volume(volumeIdOrName)
     checkName('name', name)
     if (registry.snapshots.find(name) !== undefined)
@@ -90,6 +91,7 @@ export class Snapshots {
    */
   async rollback(volumeIdOrName: string, snapshotIdOrName: string): Promise<VolumeRecord> {
     const { registry, claims, wishes } = this.#deps
+    wishes.expectLayers('going back to a snapshot')
     const volume = this.#volume(volumeIdOrName)
     const snapshot = this.get(snapshotIdOrName)
     if (snapshot.volumeId !== volume.id)
@@ -118,6 +120,7 @@ export class Snapshots {
    * @throws DaemonError NOT_FOUND, IN_USE while two layers stand on it, WRONG_STATE
    */
   delete(idOrName: string): JobRecord {
+    this.#deps.wishes.expectLayers('deleting a snapshot')
     const snapshot = this.get(idOrName)
     if (snapshot.status === 'creating')
       throw new DaemonError('WRONG_STATE', `snapshot: ${snapshot.name} is still being taken`)

@@ -1,9 +1,15 @@
 import { request } from 'node:http'
+import {
+  expectEmbedded,
+  type DriverName,
+  type Followed,
+  type TargetDriver,
+  type TargetSession,
+} from '../rootdisk/target/driver.js'
 import { DaemonError, ERROR, type ErrorCode } from '../errors.js'
 import type { DaemonEvent } from '../events.js'
 import type { MergeState } from './layer-merger.js'
 import type { TargetUse } from './snapshots.js'
-import type { Followed } from './wish-state.js'
 
 const CALL_TIMEOUT_MS = 30_000
 /** A reload may flush disks: it ends when a slow one has. */
@@ -32,16 +38,25 @@ interface Call {
 }
 
 /** Speaks to `ingot-targetd` over its control socket. */
-export class TargetClient {
+export class TargetClient implements TargetDriver {
   readonly #socketPath: string
+  readonly #driver: DriverName
 
-  constructor(socketPath: string) {
+  /** @param driver with another than `embedded` every call is refused (UNSUPPORTED) */
+  constructor(socketPath: string, driver: DriverName = 'embedded') {
     this.#socketPath = socketPath
+    this.#driver = driver
   }
 
   /** Who is there, and which volumes are open. @throws DaemonError TARGET_UNAVAILABLE */
   status(): Promise<TargetUse> {
     return this.#call({ method: 'GET', path: '/status' })
+  }
+
+  /** Who is logged in. @throws DaemonError TARGET_UNAVAILABLE */
+  async sessions(): Promise<readonly TargetSession[]> {
+    const call = { method: 'GET', path: '/status' }
+    return (await this.#call<{ sessions: readonly TargetSession[] }>(call)).sessions
   }
 
   /** Makes it follow the registry. @throws DaemonError TARGET_UNAVAILABLE */
@@ -80,7 +95,8 @@ export class TargetClient {
     return (await this.#call<{ events: readonly TargetEvent[] }>(call)).events
   }
 
-  #call<T>({ method, path, body, signal, timeoutMs = CALL_TIMEOUT_MS }: Call): Promise<T> {
+  async #call<T>({ method, path, body, signal, timeoutMs = CALL_TIMEOUT_MS }: Call): Promise<T> {
+    expectEmbedded(this.#driver, 'this')
     const payload = body === undefined ? undefined : JSON.stringify(body)
     return new Promise((resolve, reject) => {
       const fail = (cause: Error): void => reject(unavailable(cause))

@@ -67,8 +67,8 @@ export class TargetSupervisor implements Service {
     this.#stopping.abort()
     await this.#following
     if (this.#child === undefined) return
-    const sessions = await this.#client.status().then(
-      (status) => status.sessions.length,
+    const sessions = await this.#client.sessions().then(
+      ({ length }) => length,
       () => 0,
     )
     if (sessions > 0)

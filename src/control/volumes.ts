@@ -4,6 +4,7 @@ import { DaemonError } from '../errors.js'
 import type { DaemonEvent } from '../events.js'
 import type { AttachmentRecord, ServerRecord, SnapshotRecord, VolumeRecord } from '../registry/records.js'
 import type { Registry } from '../registry/registry.js'
+import { LUN } from '../rootdisk/target/driver.js'
 import type { Claims } from './claims.js'
 import { checkName } from './names.js'
 import { expectFollowed, type WishState } from './wish-state.js'
@@ -12,8 +13,7 @@ import { expectFollowed, type WishState } from './wish-state.js'
 const SMALLEST_BYTES = 2 ** 20
 const LARGEST_BYTES = 2 ** 46
 const SIZE_STEP_BYTES = 4096
-/** 0 is the system disk, 1 the seed disk. */
-const FIRST_DATA_LUN = 2
+const FIRST_DATA_LUN = LUN.seed + 1
 const LAST_LUN = 255
 
 /** A data volume to create: empty and of a size, or going on from a snapshot. */
@@ -109,14 +109,14 @@ export class Volumes {
     const attachment = { volumeId: volume.id, serverId: server.id, lun: this.#freeLun(server) }
     registry.attachments.insert(attachment)
     try {
-      await wishes.apply()
+      expectFollowed(await wishes.apply(), volume.id)
     } catch (err) {
       registry.attachments.delete(volume.id)
       throw err
     }
     this.#tell(
       'volume.attached',
-      `volume ${volume.name} is LUN ${attachment.lun} of server ${server.name}`,
+      `volume ${volume.name} is LUN ${wishes.shownLun(attachment.lun)} of server ${server.name}`,
       server,
     )
     return attachment
@@ -139,6 +139,7 @@ export class Volumes {
    */
   async grow(idOrName: string, sizeBytes: number): Promise<VolumeRecord> {
     const { registry, claims, wishes } = this.#deps
+    wishes.expectLayers('growing a volume')
     const volume = this.get(idOrName)
     checkSize(sizeBytes)
     if (sizeBytes <= volume.sizeBytes) {
@@ -154,6 +155,12 @@ export class Volumes {
       expectFollowed(await wishes.applyWhenUp(), volume.id)
     })
     return grown
+  }
+
+  /** The LUN as which a server sees a volume. */
+  lunOf(volume: VolumeRecord): number | undefined {
+    const user = userOf(this.#deps.registry, volume)
+    return user === undefined ? undefined : this.#deps.wishes.shownLun(user.lun)
   }
 
   #source(idOrName: string): SnapshotRecord {
@@ -178,7 +185,7 @@ export class Volumes {
   }
 }
 
-/** The server that sees a volume, and as which LUN: 0 is its system disk. */
+/** The server that sees a volume, and as which LUN of the registry's. */
 export function userOf(
   registry: Registry,
   volume: VolumeRecord,
@@ -188,7 +195,7 @@ export function userOf(
     attachment === undefined
       ? registry.servers.list().find(({ volumeId }) => volumeId === volume.id)
       : registry.servers.get(attachment.serverId)
-  return server === undefined ? undefined : { server, lun: attachment?.lun ?? 0 }
+  return server === undefined ? undefined : { server, lun: attachment?.lun ?? LUN.system }
 }
 
 /** A volume over a new layer. */

@@ -1,18 +1,15 @@
 import type { Logger } from 'pino'
 import { DaemonError } from '../errors.js'
 import type { Registry } from '../registry/registry.js'
-
-/** What the target process said when it had followed the registry. */
-export interface Followed {
-  /** Volumes that it could not bring to what is wished; they go on as they were. */
-  readonly failed: readonly { readonly volumeId: string; readonly message: string }[]
-}
+import { expectEmbedded, shownLun, type DriverName, type Followed } from '../rootdisk/target/driver.js'
 
 /** What {@link WishState} needs. */
 export interface WishStateDeps {
   readonly registry: Registry
   readonly log: Logger
-  /** Makes the target process follow the registry. @throws DaemonError TARGET_UNAVAILABLE */
+  /** Which target it is; `embedded` when left out. */
+  readonly driver?: DriverName
+  /** Makes the target follow the registry. @throws DaemonError TARGET_UNAVAILABLE */
   readonly reload: () => Promise<Followed>
   /** Removes a layer's files; no error when there are none. */
   readonly deleteLayer: (layerId: string) => Promise<void>
@@ -47,13 +44,27 @@ export class WishState {
     return followed
   }
 
+  /**
+   * For what only layers can do.
+   * @param what it is, as in `a snapshot`
+   * @throws DaemonError UNSUPPORTED when volumes are raw files of another target
+   */
+  expectLayers(what: string): void {
+    expectEmbedded(this.#deps.driver ?? 'embedded', what)
+  }
+
+  /** The LUN that a server finds where the registry has `lun`. */
+  shownLun(lun: number): number {
+    return shownLun(this.#deps.driver ?? 'embedded', lun)
+  }
+
   /** {@link apply} for a wish that is good without the target too: one that is down reads it when it starts. */
   async applyWhenUp(): Promise<Followed> {
     try {
       return await this.apply()
     } catch (err) {
       if (!(err instanceof DaemonError) || err.code !== 'TARGET_UNAVAILABLE') throw err
-      this.#deps.log.warn({ err }, 'ingot-targetd follows when it is back')
+      this.#deps.log.warn({ err }, 'the target follows when it is back')
       return { failed: [] }
     }
   }

@@ -17,6 +17,8 @@ export interface BootTarget {
   /** Dotted IPv4 of the iSCSI portal as the machine reaches it. */
   readonly portalAddress: string
   readonly portalPort: number
+  /** The LUN of the system disk, as the target shows it. */
+  readonly systemLun: number
 }
 
 /** Where machines of one segment find us, and what they are sent first. */

@@ -6,6 +6,7 @@ import type { StateDirs } from '../control/state-dirs.js'
 import { systemCode } from '../errors.js'
 import { buildImage, type BuildStage } from '../rootdisk/image/build.js'
 import { importImage } from '../rootdisk/image/import-image.js'
+import { rawPath } from '../rootdisk/target/tgt/raw-disk.js'
 import { deleteLayer } from '../rootdisk/volume/layer.js'
 import { verifyLayer } from '../rootdisk/volume/seal-layer.js'
 import { sweepLayers } from '../rootdisk/volume/sweep-layers.js'
@@ -49,9 +50,14 @@ export function imageDisks(dirs: StateDirs, { image }: Config): ImageDisks {
 
 /** Bytes that a layer's data holds on the host's disk. */
 export async function allocatedBytes(dirs: StateDirs, layerId: string): Promise<number> {
+  const paths = [join(dirs.layersDir, layerId, 'data'), rawPath(dirs.layersDir, layerId)]
+  const blocks = await Promise.all(paths.map(blocksOf))
+  return blocks.reduce((sum, count) => sum + count, 0) * 512 // stat(2): st_blocks counts 512-byte units
+}
+
+async function blocksOf(path: string): Promise<number> {
   try {
-    const { blocks } = await stat(join(dirs.layersDir, layerId, 'data'))
-    return blocks * 512 // stat(2): st_blocks counts 512-byte units
+    return (await stat(path)).blocks
   } catch (err) {
     if (systemCode(err) === 'ENOENT') return 0
     throw err

@@ -15,6 +15,7 @@ import { parseLoaderTable } from '../netboot/loader-table.js'
 import { TftpServer } from '../netboot/tftp/tftp-server.js'
 import type { ServerRecord } from '../registry/records.js'
 import type { Registry } from '../registry/registry.js'
+import { LUN, shownLun } from '../rootdisk/target/driver.js'
 import type { Service } from '../service.js'
 
 // From dist/src/wiring and from src/wiring.
@@ -165,5 +166,6 @@ function bootTargetOf(server: ServerRecord, registry: Registry, { target }: Conf
     chapSecret: server.chapSecret,
     portalAddress: target.address,
     portalPort: target.port,
+    systemLun: shownLun(target.driver, LUN.system),
   }
 }

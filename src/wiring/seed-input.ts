@@ -1,8 +1,10 @@
 import type { Config } from '../config.js'
 import type { NetworkModel } from '../firstboot/network/network.js'
+import { renderSeedDisk } from '../firstboot/seed/seed-disk.js'
 import type { SeedInput } from '../firstboot/seed/seed-input.js'
 import { bootUrl } from '../netboot/decide.js'
 import type { MachineRecord, ServerRecord } from '../registry/records.js'
+import type { Registry } from '../registry/registry.js'
 import { parseSubnet } from '../wire/ipv4.js'
 
 /** What a server's seed says, from its records and the configuration: part of the wiring, for both entry files. */
@@ -18,6 +20,13 @@ export function seedInputOf(server: ServerRecord, machine: MachineRecord, config
     network: networkOf(server, machine, config),
     phoneHomeUrl: `${bootUrl(policy, server.bootToken)}/ready`,
   }
+}
+
+/** The whole seed disk of a server as it should be now. @throws Error when it has no machine */
+export function seedDiskOf(server: ServerRecord, registry: Registry, config: Config): Uint8Array {
+  const machine = registry.machines.get(server.machineId)
+  if (machine === undefined) throw new Error(`server ${server.name} has no machine`)
+  return renderSeedDisk(seedInputOf(server, machine, config), server.createdMs)
 }
 
 function networkOf(server: ServerRecord, machine: MachineRecord, { subnet }: Config): NetworkModel {

@@ -13,6 +13,7 @@ import { WishState } from '../../src/control/wish-state.js'
 import type { DaemonEvent } from '../../src/events.js'
 import type { JobRecord, ServerRecord } from '../../src/registry/records.js'
 import { openRegistry, type Registry } from '../../src/registry/registry.js'
+import type { DriverName } from '../../src/rootdisk/target/driver.js'
 import { createLayer, deleteLayer } from '../../src/rootdisk/volume/layer.js'
 import { sweepLayers } from '../../src/rootdisk/volume/sweep-layers.js'
 import { fill, SERVER } from '../registry/sample-records.js'
@@ -45,7 +46,7 @@ export class DiskBench {
   isDead = false
 
   /** @param stepsToLive outside effects that happen before the process dies, all of it at once */
-  constructor(dir: string, stepsToLive?: number) {
+  constructor(dir: string, stepsToLive?: number, driver: DriverName = 'embedded') {
     this.dir = dir
     this.#stepsLeft = stepsToLive
     this.registry = openRegistry(join(dir, 'registry.sqlite'))
@@ -56,6 +57,7 @@ export class DiskBench {
     this.jobs = new Jobs(shared)
     this.wishes = new WishState({
       ...shared,
+      driver,
       reload: () => this.#step(() => this.#reload()),
       deleteLayer: remove,
     })
@@ -77,16 +79,16 @@ export class DiskBench {
   }
 
   /** One server on a clone of an image; everything ends with the test. */
-  static async make(t: Test): Promise<DiskBench> {
-    const bench = await DiskBench.fill(t.testdir())
+  static async make(t: Test, driver?: DriverName): Promise<DiskBench> {
+    const bench = await DiskBench.fill(t.testdir(), driver)
     t.teardown(() => bench.registry.close())
     return bench
   }
 
   /** The same in a directory; the caller closes the registry. */
-  static async fill(dir: string): Promise<DiskBench> {
+  static async fill(dir: string, driver?: DriverName): Promise<DiskBench> {
     mkdirSync(join(dir, 'layers'))
-    const bench = new DiskBench(dir)
+    const bench = new DiskBench(dir, undefined, driver)
     fill(bench.registry)
     bench.registry.servers.setStatus(SERVER.id, 'SHUTOFF')
     for (const { id: layerId, sizeBytes } of bench.registry.layers.list())

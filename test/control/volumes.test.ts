@@ -115,3 +115,20 @@ void t.test('a volume that goes on from a snapshot shares its layer and depends 
       /^snapshot: before is under volume (copy|web-1-system), volume (copy|web-1-system); a layer goes/,
   })
 })
+
+void t.test(
+  'what only layers can do is refused with another target, whose LUNs are one further',
+  async (t) => {
+    const bench = await DiskBench.make(t, 'tgt')
+    const { volumes, snapshots, merger, registry, server, events } = bench
+    const { id } = await volumes.create({ name: 'data', sizeBytes: 2 ** 20 })
+    await volumes.attach(server, id)
+    t.match(events.at(-1)?.message, /volume data is LUN 3 of server/)
+    t.equal(volumes.lunOf(volumes.get(id)), 3)
+    const refusal = { code: 'UNSUPPORTED', message: /needs target.driver = "embedded", and it is "tgt"/ }
+    await t.rejects(volumes.grow(id, 2 ** 21), refusal)
+    await t.rejects(snapshots.create(id, 'now'), refusal)
+    t.throws(() => merger.startFlatten(volumes.get(VOLUME.id)), refusal)
+    t.same([volumes.get(id).sizeBytes, registry.snapshots.list()], [2 ** 20, []])
+  },
+)

@@ -14,6 +14,7 @@ export function bootTarget(instead: Partial<BootTarget> = {}): BootTarget {
     chapSecret: 'secret secret && ${x}',
     portalAddress: '198.18.0.1',
     portalPort: 3260,
+    systemLun: 0,
     ...instead,
   }
 }

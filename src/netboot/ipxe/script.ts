@@ -26,6 +26,7 @@ const VALUE_NAMES: ReadonlySet<string> = new Set([
   'chapSecret',
   'portalAddress',
   'portalPort',
+  'systemLun',
 ])
 
 /**
@@ -66,6 +67,7 @@ function valuesOf(target: BootTarget): Record<string, string> {
     chapSecret: target.chapSecret,
     portalAddress: target.portalAddress,
     portalPort: String(target.portalPort),
+    systemLun: target.systemLun.toString(16), // RFC 4173 §5: hexadecimal
   }
 }
 

@@ -48,7 +48,10 @@ export function diskRoutes(app: FastifyInstance, deps: DiskDeps): void {
 
 async function viewOf({ registry, volumes, allocatedBytes }: DiskDeps, id: string): Promise<VolumeView> {
   const volume = volumes.get(id)
-  return volumeView(volume, registry, await allocatedBytes(volume.layerId))
+  return volumeView(volume, registry, {
+    allocatedBytes: await allocatedBytes(volume.layerId),
+    lun: volumes.lunOf(volume),
+  })
 }
 
 function volumeRoutes(app: FastifyInstance, deps: DiskDeps): void {

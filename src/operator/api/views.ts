@@ -72,8 +72,12 @@ export function serverView(server: ServerRecord, registry: Registry, allocatedBy
   }
 }
 
-/** A volume with the server that sees it. */
-export function volumeView(volume: VolumeRecord, registry: Registry, allocatedBytes: number): VolumeView {
+/** A volume with the server that sees it, and as which LUN. */
+export function volumeView(
+  volume: VolumeRecord,
+  registry: Registry,
+  { allocatedBytes, lun }: { allocatedBytes: number; lun: number | undefined },
+): VolumeView {
   const user = userOf(registry, volume)
   const snapshots = registry.snapshots.list().filter(({ volumeId }) => volumeId === volume.id)
   return {
@@ -83,7 +87,7 @@ export function volumeView(volume: VolumeRecord, registry: Registry, allocatedBy
     size_bytes: volume.sizeBytes,
     allocated_bytes: allocatedBytes,
     server: user?.server.name ?? null,
-    lun: user?.lun ?? null,
+    lun: lun ?? null,
     image: registry.images.get(volume.imageId ?? '')?.name ?? null,
     snapshots: snapshots.map(({ name }) => name),
     created_at: iso(volume.createdMs),

@@ -3,10 +3,7 @@ import type { Registry } from '../../registry/registry.js'
 import type { BlockDevice } from '../block-device.js'
 import type { LunSpec, TargetSpec } from '../export.js'
 import { BufferDisk } from './buffer-disk.js'
-
-/** LUN numbers, fixed for every server; data volumes have those that the registry says, from 2. */
-const SYSTEM_LUN = 0
-const SEED_LUN = 1
+import { LUN } from './driver.js'
 
 /** How the exports are opened; `renderSeed` comes from the entry file, since the phases are strangers. */
 export interface ExportSources {
@@ -78,8 +75,8 @@ export class Exports {
       initiatorIqn: server.initiatorIqn,
       chap: { user: server.chapUser, secret: server.chapSecret },
       luns: [
-        this.#lunOf(SYSTEM_LUN, volume),
-        { lun: SEED_LUN, naa: seedNaa(server), serial: `seed-${server.id}`, open: openSeed },
+        this.#lunOf(LUN.system, volume),
+        { lun: LUN.seed, naa: seedNaa(server), serial: `seed-${server.id}`, open: openSeed },
         ...this.#dataLuns(server),
       ],
     }

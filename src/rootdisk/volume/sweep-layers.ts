@@ -24,7 +24,7 @@ export async function sweepLayers(dirs: LayerDirs, known: ReadonlySet<string>): 
   for (const name of await readdir(dirs.layersDir)) {
     if (known.has(name)) continue
     if (UNFINISHED.test(name)) await rm(join(dirs.layersDir, name), { recursive: true, force: true })
-    else if (!name.startsWith('.') && !(await hasData(join(dirs.layersDir, name, 'data')))) {
+    else if (!name.startsWith('.') && !(await hasData(join(dirs.layersDir, name)))) {
       await deleteLayer(dirs, name)
     } else {
       kept.push(name)
@@ -35,7 +35,12 @@ export async function sweepLayers(dirs: LayerDirs, known: ReadonlySet<string>): 
   return { removed, kept }
 }
 
-async function hasData(path: string): Promise<boolean> {
+/** `raw` is what a layer became under another target. */
+async function hasData(directory: string): Promise<boolean> {
+  return (await hasBlocks(join(directory, 'data'))) || (await hasBlocks(join(directory, 'raw')))
+}
+
+async function hasBlocks(path: string): Promise<boolean> {
   try {
     return (await stat(path)).blocks > 0
   } catch (err) {

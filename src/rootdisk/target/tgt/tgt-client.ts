@@ -1,0 +1,82 @@
+import { connect } from 'node:net'
+import { DaemonError, systemCode } from '../../../errors.js'
+import {
+  decodeReply,
+  encodeRequest,
+  errorText,
+  shownRequest,
+  type TgtReply,
+  type TgtRequest,
+} from './message.js'
+import { parseReads, parseTargets, type ShownTarget } from './shown.js'
+import type { Step } from './plan.js'
+
+const CALL_TIMEOUT_MS = 10_000
+
+/** Speaks to tgtd over its management socket, as tgtadm does. */
+export class TgtClient {
+  readonly #socketPath: string
+
+  /** @param socketPath `/var/run/tgtd/socket.N`, N being tgtd's control number */
+  constructor(socketPath: string) {
+    this.#socketPath = socketPath
+  }
+
+  /** Every target. @throws DaemonError TARGET_UNAVAILABLE */
+  async targets(): Promise<ShownTarget[]> {
+    return parseTargets(await this.#expect({ request: { mode: 'target', op: 'show' } }))
+  }
+
+  /** Bytes that each session of a target has read of each LUN. @throws DaemonError TARGET_UNAVAILABLE */
+  async reads(tid: number): Promise<ReturnType<typeof parseReads>> {
+    return parseReads(await this.#expect({ request: { mode: 'target', op: 'stat', tid } }))
+  }
+
+  /** Does one step after the other. @throws DaemonError TARGET_UNAVAILABLE; Error when tgtd refuses one */
+  async run(steps: readonly Step[]): Promise<void> {
+    for (const step of steps) await this.#expect(step)
+  }
+
+  async #expect({ request, accepts }: Step): Promise<string> {
+    const { error, text } = await this.#call(request)
+    if (error === 0 || error === accepts) return text
+    throw new Error(`tgtd refused ${shownRequest(request)}: ${errorText(error)}`)
+  }
+
+  #call(request: TgtRequest): Promise<TgtReply> {
+    return new Promise((resolve, reject) => {
+      const fail = (cause: unknown): void => {
+        socket.destroy()
+        reject(unavailable(this.#socketPath, cause))
+      }
+      let bytes = Buffer.alloc(0)
+      const socket = connect(this.#socketPath, () => socket.write(encodeRequest(request)))
+      socket.setTimeout(CALL_TIMEOUT_MS, () => fail(new Error('timed out')))
+      socket.on('error', fail)
+      socket.on('close', () => fail(new Error('closed before its answer')))
+      socket.on('data', (chunk) => {
+        bytes = Buffer.concat([bytes, chunk])
+        try {
+          const reply = decodeReply(bytes)
+          if (reply === undefined) return
+          resolve(reply)
+          socket.destroy()
+        } catch (err) {
+          fail(err)
+        }
+      })
+    })
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'no such socket',
+  ECONNREFUSED: 'nobody listens',
+  EACCES: 'only root may speak to it',
+  ECONNRESET: 'it hung up, as it does on all but root',
+}
+
+function unavailable(socketPath: string, cause: unknown): DaemonError {
+  const reason = REASONS[systemCode(cause) ?? ''] ?? (cause instanceof Error ? cause.message : String(cause))
+  return new DaemonError('TARGET_UNAVAILABLE', `tgtd does not answer at ${socketPath}: ${reason}`, { cause })
+}
