@@ -60,7 +60,7 @@ await runDaemon('ingotd', async (context) => {
   })
   const emit = intake.take.bind(intake)
   const client = new TargetClient(config.target.controlSocket, config.target.driver)
-  await refuseOtherTarget(config, dirs, registry)
+  await refuseOtherTarget(config.target.driver, dirs, registry)
   const tgt = config.target.driver === 'tgt' ? tgtTarget(context, { registry, dirs, intake }) : undefined
   const wishes = new WishState({
     registry,

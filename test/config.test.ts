@@ -166,3 +166,10 @@ void t.test(
     t.end()
   },
 )
+
+void t.test('tgtd is told paths between commas, so none may be in the state directory', (t) => {
+  const text = `state_dir = "/disks,here"\n${SMALLEST}[target]\ndriver = "tgt"`
+  t.throws(() => parseConfig(text, 'FILE'), { message: /FILE:1: state_dir: expected a path without a comma/ })
+  t.equal(parseConfig(text.replace('tgt', 'embedded'), 'FILE').target.driver, 'embedded')
+  t.end()
+})

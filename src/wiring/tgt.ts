@@ -1,13 +1,12 @@
 import { join } from 'node:path'
 import { systemClock } from '../clock.js'
-import type { Config } from '../config.js'
 import type { EventIntake } from '../control/event-intake.js'
 import { isServerIqn } from '../control/servers.js'
 import type { StateDirs } from '../control/state-dirs.js'
 import { DaemonError } from '../errors.js'
 import type { Stage } from '../events.js'
 import type { Registry } from '../registry/registry.js'
-import type { TargetDriver } from '../rootdisk/target/driver.js'
+import type { DriverName, TargetDriver } from '../rootdisk/target/driver.js'
 import { hasRawDisk } from '../rootdisk/target/tgt/raw-disk.js'
 import { TgtClient } from '../rootdisk/target/tgt/tgt-client.js'
 import { TgtDriver } from '../rootdisk/target/tgt/tgt-driver.js'
@@ -45,17 +44,17 @@ export function tgtTarget(
  * @throws DaemonError CONFIG_INVALID naming a volume of which that is so
  */
 export async function refuseOtherTarget(
-  { target }: Config,
-  { layersDir }: StateDirs,
+  driver: DriverName,
+  { layersDir }: Pick<StateDirs, 'layersDir'>,
   registry: Registry,
 ): Promise<void> {
-  if (target.driver === 'tgt') return
+  if (driver === 'tgt') return
   for (const { name, layerId } of registry.volumes.list()) {
     if (!(await hasRawDisk(layersDir, layerId))) continue
     const file = join(layersDir, layerId, 'raw')
     throw new DaemonError(
       'CONFIG_INVALID',
-      `target.driver: expected "tgt", since volume ${name} is ${file}, got "${target.driver}"`,
+      `target.driver: expected "tgt", since volume ${name} is ${file}, got "${driver}"`,
     )
   }
 }

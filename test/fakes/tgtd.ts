@@ -18,20 +18,33 @@ export function reasonWithoutTgtd(): string | undefined {
   return undefined
 }
 
-/** A real tgtd on loopback, on a management socket and a port of its own. */
-export class Tgtd {
+/** Where a tgtd listens. */
+interface Place {
+  readonly address: string
   readonly port: number
+  /** Network namespace; that of the test when left out. */
+  readonly namespace?: string
+}
+
+/** A real tgtd on a management socket of its own. */
+export class Tgtd {
+  readonly #place: Place
   readonly #dir: string
   #child: ChildProcess | undefined
 
-  private constructor(dir: string, port: number) {
+  private constructor(dir: string, place: Place) {
     this.#dir = dir
-    this.port = port
+    this.#place = place
   }
 
-  /** Not started yet. */
-  static async make(): Promise<Tgtd> {
-    return new Tgtd(await mkdtemp(join(tmpdir(), 'ingot-tgtd-')), await freePort())
+  /** Not started yet; on a free port of loopback when nothing is said. */
+  static async make(place?: Place): Promise<Tgtd> {
+    const dir = await mkdtemp(join(tmpdir(), 'ingot-tgtd-'))
+    return new Tgtd(dir, place ?? { address: '127.0.0.1', port: await freePort() })
+  }
+
+  get port(): number {
+    return this.#place.port
   }
 
   get socketPath(): string {
@@ -39,15 +52,23 @@ export class Tgtd {
   }
 
   async start(): Promise<void> {
-    const portal = ['--iscsi', `portal=127.0.0.1:${this.port}`]
+    const { address, port, namespace } = this.#place
+    const argv = ['tgtd', '-f', '-C', '0', '--iscsi', `portal=${address}:${port}`]
+    if (namespace !== undefined) argv.unshift('ip', 'netns', 'exec', namespace)
     const env = { ...process.env, TGT_IPC_SOCKET: join(this.#dir, 'socket') }
-    this.#child = spawn('tgtd', ['-f', '-C', '0', ...portal], { stdio: 'ignore', env })
+    this.#child = spawn(argv[0] ?? '', argv.slice(1), { stdio: 'ignore', env })
     const deadline = performance.now() + PATIENCE_MS
-    while (!((await isListening({ path: this.socketPath })) && (await isListening({ port: this.port })))) {
+    while (!(await this.#isUp())) {
       if (performance.now() > deadline || this.#child.exitCode !== null)
         throw new Error('tgtd does not start')
       await sleep(50)
     }
+  }
+
+  async #isUp(): Promise<boolean> {
+    const { port, namespace } = this.#place
+    if (!(await isListening({ path: this.socketPath }))) return false
+    return namespace !== undefined || isListening({ port })
   }
 
   /** SIGKILL: what it had is gone. */

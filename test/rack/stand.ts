@@ -14,7 +14,8 @@ export const DIST = join(
 )
 /** Where built guest images are kept: outside the checkout, named by what they are built from. */
 export const CACHE_DIR = join(homedir(), '.cache', 'ingot')
-const ADDRESS = '198.18.0.1'
+/** Where the daemons are, as the machines see them. */
+export const ADDRESS = '198.18.0.1'
 
 /** A machine of the stand. */
 export interface StandMachine {
@@ -24,13 +25,22 @@ export interface StandMachine {
   readonly firmware: 'bios' | 'uefi' | 'uefi-native'
 }
 
+/** What a stand may be told beyond its machines. */
+export interface StandOptions {
+  /** How system disks come: over the boot NIC, or from a card that shows local disks. */
+  readonly inic?: 'nic' | 'card'
+  /** Lines for the configuration's section [target]. */
+  readonly target?: readonly string[]
+}
+
 /** A rig with the daemons in its namespace: what a rack is, in one directory. */
 export class Stand {
   readonly dir: string
   readonly name: string
   readonly machines: readonly StandMachine[]
+  #target: readonly string[] = []
   #daemon: ChildProcess | undefined
-  #target: ChildProcess | undefined
+  #targetd: ChildProcess | undefined
 
   private constructor(dir: string, name: string, machines: readonly StandMachine[]) {
     this.dir = dir
@@ -40,13 +50,12 @@ export class Stand {
 
   /**
    * Makes the namespace, the machines (off) and the configuration; starts no daemon.
-   * @param inic how system disks come: over the boot NIC, or from a card that shows local disks
    */
   static async make(
     name: string,
     count: number,
     firmware: StandMachine['firmware'],
-    inic: 'nic' | 'card' = 'nic',
+    { inic = 'nic', target = [] }: StandOptions = {},
   ): Promise<Stand> {
     const dir = await mkdtemp(join(tmpdir(), `ingot-${name}-`))
     const machines = Array.from({ length: count }, (_, i) => ({
@@ -56,6 +65,7 @@ export class Stand {
       firmware,
     }))
     const stand = new Stand(dir, name, machines)
+    stand.#target = target
     await mkdir(join(dir, 'state'))
     await mkdir(join(dir, 'run'))
     await writeFile(join(dir, 'ingot.toml'), stand.#config())
@@ -159,7 +169,7 @@ export class Stand {
   async startTarget(): Promise<void> {
     const log = await open(join(this.dir, 'targetd.log'), 'a')
     const argv = ['netns', 'exec', `ingot-${this.name}`, process.execPath, join(DIST, 'targetd.js')]
-    this.#target = spawn('ip', [...argv, '--config', join(this.dir, 'ingot.toml')], {
+    this.#targetd = spawn('ip', [...argv, '--config', join(this.dir, 'ingot.toml')], {
       stdio: ['ignore', log.fd, log.fd],
     })
     await log.close()
@@ -167,7 +177,7 @@ export class Stand {
 
   /** Ends the daemon and the target process, whatever state they are in. */
   async stopDaemons(): Promise<void> {
-    const pids = [this.#daemon?.pid, this.#target?.pid, await this.targetPid().catch(() => undefined)]
+    const pids = [this.#daemon?.pid, this.#targetd?.pid, await this.targetPid().catch(() => undefined)]
     for (const pid of pids) if (pid !== undefined) killQuietly(pid, 'SIGTERM')
     await until('the daemons end', 15_000, () =>
       Promise.resolve(pids.every((pid) => pid === undefined || !isAlive(pid))),
@@ -208,6 +218,7 @@ export class Stand {
       `cidr = "198.18.0.0/24"`,
       `[target]`,
       `managed = ${String(isTargetManaged)}`,
+      ...this.#target,
       `[image]`,
       `cache_dir = "${CACHE_DIR}"`,
       '',

@@ -8,8 +8,8 @@ import type { TgtClient } from './tgt-client.js'
 import type { TgtDriver } from './tgt-driver.js'
 
 const POLL_MS = 1000
-/** Whoever scans the bus reads the partition table and probes for labels; the seed itself is more than this. */
-const SCAN_BYTES = 64 << 10
+/** More than the partition table with its read-ahead, so from what lies behind it; tgtd tells no addresses. */
+const TABLE_BYTES = 64 << 10
 const SEED_LUN = shownLun('tgt', LUN.seed)
 
 /** What {@link TgtWatch} needs. */
@@ -110,7 +110,7 @@ export class TgtWatch implements Service {
 
   async #tellSeedRead({ iqn, tid, nexuses }: ShownTarget): Promise<void> {
     const reads = await this.#deps.client.reads(tid)
-    const reader = reads.find(({ lun, bytes }) => lun === SEED_LUN && bytes > SCAN_BYTES)
+    const reader = reads.find(({ lun, bytes }) => lun === SEED_LUN && bytes > TABLE_BYTES)
     const nexus = nexuses.find(({ id }) => id === reader?.nexus)
     if (nexus === undefined) return
     const message = `${nexus.initiator} reads its seed disk`
