@@ -8,7 +8,7 @@ import type { Claims } from './claims.js'
 import { checkName } from './names.js'
 import type { PowerDriver } from './power/power.js'
 import { changeableLayers, forgetVolume, insertVolume, newVolume } from './volumes.js'
-import { expectFollowed, type WishState } from './wish-state.js'
+import type { WishState } from './wish-state.js'
 
 /** The year and domain of every IQN we make (RFC 7143 §4.2.7.1). */
 const IQN_PREFIX = 'iqn.2026-11.io.ingot'
@@ -187,7 +187,13 @@ export class Servers {
 
   async #reloadOrUndo(server: ServerRecord, volume: VolumeRecord): Promise<void> {
     try {
-      expectFollowed(await this.#deps.wishes.apply(), volume.id)
+      const { failed } = await this.#deps.wishes.apply()
+      const failure = failed.find(({ volumeId }) => volumeId === volume.id)
+      if (failure !== undefined)
+        throw new DaemonError(
+          'DISK_FAILED',
+          `the disk of server ${server.name} cannot be served: ${failure.message}`,
+        )
     } catch (err) {
       this.#forget(server, volume)
       await this.#deps.wishes.reap()

@@ -125,6 +125,17 @@ void t.test('a server that the target cannot serve is undone', async (t) => {
   t.equal(layers.size + registry.servers.list().length + registry.volumes.list().length, 0)
 })
 
+void t.test('a server whose disk the target cannot make is undone, and why is told', async (t) => {
+  const made: Bench = bench(t, () => {
+    const failed = made.registry.volumes.list().map(({ id }) => ({ volumeId: id, message: 'no space' }))
+    return Promise.resolve({ failed })
+  })
+  addMachine(made.machines, 1)
+  const refusal = { code: 'DISK_FAILED', message: 'the disk of server web1 cannot be served: no space' }
+  await t.rejects(made.servers.create(WISH), refusal)
+  t.equal(made.layers.size + made.registry.servers.list().length + made.registry.volumes.list().length, 0)
+})
+
 void t.test(
   'starting asks for one network boot, then for power; deleting cuts it and forgets the disk',
   async (t) => {

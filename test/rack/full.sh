@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 npm test
 # A guest whose disks come from tgtd: too long for CI.
-INGOT_FULL=1 npx tap --disable-coverage test/rack/guest-tgt.test.ts
+INGOT_FULL=1 npx tap --disable-coverage --timeout=900 test/rack/guest-tgt.test.ts
 for firmware in '' --uefi --native-pxe; do
   # shellcheck disable=SC2086  # no word at all for the first
   node dist/test/rack/demo.js $firmware
