@@ -21,7 +21,7 @@ export function tgtTarget(
   { config, log }: EntryContext,
   { registry, dirs, intake }: { registry: Registry; dirs: StateDirs; intake: EventIntake },
 ): { driver: TargetDriver; watch: (onUp: () => Promise<void>) => Service } {
-  const client = new TgtClient(config.target.tgtSocket)
+  const client = new TgtClient(config.target.tgtSocket, systemClock)
   const shared = { client, isOurs: isServerIqn, emit: intake.take.bind(intake) }
   const driver = new TgtDriver({
     ...shared,

@@ -100,6 +100,7 @@ export async function qemuIo(
   { port, iqn, initiator, chap }: Login,
   lun: number,
   commands: readonly string[],
+  timeoutMs = PATIENCE_MS,
 ): Promise<string> {
   const options = [
     `driver=iscsi,transport=tcp,portal=127.0.0.1:${port},target=${iqn},lun=${lun}`,
@@ -111,7 +112,7 @@ export async function qemuIo(
   const words = commands.flatMap((command) => ['-c', command])
   try {
     const argv = [...secret, ...(isWriting ? [] : ['-r']), ...words, '--image-opts', options.join(',')]
-    const { stdout, stderr } = await runCommand('qemu-io', argv, { timeoutMs: PATIENCE_MS })
+    const { stdout, stderr } = await runCommand('qemu-io', argv, { timeoutMs })
     return stdout + stderr
   } catch (err) {
     if (err instanceof CommandFailed) return `${err.message}\n${err.result.stdout}`

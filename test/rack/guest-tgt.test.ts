@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { systemClock } from '../../src/clock.js'
 import { CommandFailed } from '../../src/command.js'
 import { STAGES } from '../../src/events.js'
 import type { EventView, ServerView, TimelineView, VolumeView } from '../../src/operator/api/schema.js'
@@ -50,7 +51,7 @@ async function makeGuest(): Promise<Guest> {
   const stand = await Stand.make(name, 1, 'bios', { target })
   const [machine] = stand.machines
   if (machine === undefined) throw new Error('no machine')
-  return { stand, machine, tgtd, client: new TgtClient(tgtd.socketPath) }
+  return { stand, machine, tgtd, client: new TgtClient(tgtd.socketPath, systemClock) }
 }
 
 const seconds = (sinceMs: number): string => ((performance.now() - sinceMs) / 1000).toFixed(1)

@@ -20,8 +20,8 @@ const IS_LITTLE_ENDIAN = endianness() === 'LE'
 const MODE = { system: 0, target: 1, logicalunit: 2, account: 7 } as const
 const OP = { new: 0, delete: 1, show: 2, bind: 3, unbind: 4, update: 5, stat: 6 } as const
 
-/** Errors of tgtd that mean: it is so already. */
-export const TGT_ERROR = { noAccount: 15 } as const
+/** Errors of tgtd that are not the end of a plan: it is so already, and not yet. */
+export const TGT_ERROR = { noAccount: 15, unitActive: 20 } as const
 
 /** What tgtadm says of the errors that a plan can meet. */
 const ERROR_TEXT: Readonly<Record<number, string>> = {
@@ -34,6 +34,7 @@ const ERROR_TEXT: Readonly<Record<number, string>> = {
   15: 'no such account',
   17: 'invalid request (its own log says more)',
   19: 'the target is in use',
+  20: 'a logical unit is in use',
 }
 
 /** One request, in the words of tgtadm's options. */

@@ -1,6 +1,8 @@
 import { connect } from 'node:net'
+import type { Clock } from '../../../clock.js'
 import { DaemonError, systemCode } from '../../../errors.js'
 import {
+  TGT_ERROR,
   decodeReply,
   encodeRequest,
   errorText,
@@ -12,14 +14,19 @@ import { parseReads, parseTargets, type ShownTarget } from './shown.js'
 import type { Step } from './plan.js'
 
 const CALL_TIMEOUT_MS = 10_000
+/** A deletion is refused while a command is under way on a unit, also when it ends the sessions. */
+const BUSY_RETRIES = 50
+const BUSY_PAUSE_MS = 100
 
 /** Speaks to tgtd over its management socket, as tgtadm does. */
 export class TgtClient {
   readonly #socketPath: string
+  readonly #clock: Clock
 
   /** @param socketPath `/var/run/tgtd/socket.N`, N being tgtd's control number */
-  constructor(socketPath: string) {
+  constructor(socketPath: string, clock: Clock) {
     this.#socketPath = socketPath
+    this.#clock = clock
   }
 
   /** Every target. @throws DaemonError TARGET_UNAVAILABLE */
@@ -38,9 +45,18 @@ export class TgtClient {
   }
 
   async #expect({ request, accepts }: Step): Promise<string> {
-    const { error, text } = await this.#call(request)
+    const { error, text } = await this.#callUntilIdle(request)
     if (error === 0 || error === accepts) return text
     throw new Error(`tgtd refused ${shownRequest(request)}: ${errorText(error)}`)
+  }
+
+  async #callUntilIdle(request: TgtRequest): Promise<TgtReply> {
+    let reply = await this.#call(request)
+    for (let i = 0; reply.error === TGT_ERROR.unitActive && i < BUSY_RETRIES; i++) {
+      await new Promise<void>((resolve) => void this.#clock.after(BUSY_PAUSE_MS, resolve))
+      reply = await this.#call(request)
+    }
+    return reply
   }
 
   #call(request: TgtRequest): Promise<TgtReply> {

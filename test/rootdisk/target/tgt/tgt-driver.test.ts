@@ -59,7 +59,7 @@ async function benchOf(t: Test): Promise<Bench> {
   })
   const events: DaemonEvent[] = []
   const seed = { byte: 5 }
-  const client = new TgtClient(tgtd.socketPath)
+  const client = new TgtClient(tgtd.socketPath, systemClock)
   const isOurs = (iqn: string): boolean => iqn.includes('ingot')
   const shared = {
     client,
@@ -191,7 +191,8 @@ async function tells(t: Test, bench: Bench): Promise<void> {
 }
 
 async function deletes(t: Test, { driver, registry, client, login }: Bench): Promise<void> {
-  const session = qemuIo(login, SYSTEM, ['read 0 4k', 'sleep 1000'])
+  // libiscsi would try to log in again for ever
+  const session = qemuIo(login, SYSTEM, ['aio_read -q 0 4M', 'aio_read -q 4M 4M', 'sleep 1000'], 2500)
   const deadline = performance.now() + 5000
   while ((await driver.sessions()).length === 0 && performance.now() < deadline);
   registry.servers.delete(SERVER.id)
