@@ -6,12 +6,14 @@ import { lstat, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runCommand } from '../src/command.js'
 import { createLayer } from '../src/rootdisk/volume/layer.js'
+import { openVolume } from '../src/rootdisk/volume/open-volume.js'
 import { median, rounded, runBench } from './contenders.js'
 
 const GIB = 2 ** 30
 /** The image holds a gibibyte of bytes, whatever its size. */
 const CONTENT_BYTES = GIB
 const SIZES_GIB = [4, 400, 4096] as const
+const CHUNK = randomFillSync(Buffer.alloc(4 << 20))
 
 await runBench(async (scratch) => {
   const rounds = Number(process.argv[3] ?? 5)
@@ -39,9 +41,36 @@ await runBench(async (scratch) => {
       process.stdout.write(`${gib} GiB image, ${name}: ${ms.toFixed(1)} ms, ${bytes} bytes written\n`)
     }
     figures[`clone_${gib}gib_ms`] = rounded(ours.ms)
+    const snapshotMs = await timeSnapshots(rounds, join(scratch, 'volume'), gib * GIB)
+    process.stdout.write(
+      `${gib} GiB volume with 64 MiB written and flushed, our snapshot: ${snapshotMs.toFixed(1)} ms\n`,
+    )
+    figures[`snapshot_${gib}gib_ms`] = rounded(snapshotMs)
   }
   return figures
 })
+
+/** Snapshots of one live volume: the files of the new top, and the change to it. */
+async function timeSnapshots(rounds: number, layersDir: string, sizeBytes: number): Promise<number> {
+  mkdirSync(layersDir)
+  const places = { layersDir, runDir: layersDir, bootId: 'bench' }
+  await createLayer(places, { layerId: 'top', sizeBytes })
+  const chain = [{ layerId: 'top', sizeBytes }]
+  const volume = await openVolume({ ...places, chain, isReadOnly: false })
+  const times: number[] = []
+  for (let round = 0; round < rounds; round++) {
+    for (let at = 0; at < 64 << 20; at += CHUNK.length) await volume.write(at, CHUNK)
+    await volume.flush()
+    const top = { layerId: `top${round}`, sizeBytes }
+    const began = performance.now()
+    await createLayer(places, top)
+    await volume.pushLayer(top)
+    times.push(performance.now() - began)
+  }
+  await volume.close()
+  await rm(layersDir, { recursive: true })
+  return median(times)
+}
 
 /** Runs `make` in an empty directory, several times. */
 async function time(
@@ -75,7 +104,6 @@ function writeSparse(path: string, sizeBytes: number): void {
   writeFileSync(path, '')
   truncateSync(path, sizeBytes)
   const fd = openSync(path, 'r+')
-  const chunk = randomFillSync(Buffer.alloc(4 << 20))
-  for (let at = 0; at < CONTENT_BYTES; at += chunk.length) writeSync(fd, chunk, 0, chunk.length, at)
+  for (let at = 0; at < CONTENT_BYTES; at += CHUNK.length) writeSync(fd, CHUNK, 0, CHUNK.length, at)
   closeSync(fd)
 }
