@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { chunkSha256, CHUNK_BYTES, dataRuns, eachChunk, isZero, type ChunkWork } from './chunk-digest.js'
 import { CLUSTER_BYTES, ClusterMap, STATE } from './cluster-map.js'
 import { nodeLayerFiles, settled, type LayerFiles } from './layer-files.js'
-import { publishLayer, stageLayer, type LayerSpec } from './layer.js'
-import { mapPageAt } from './map-file.js'
+import { publishLayer, stageLayer, type LayerSpec, type SizedMap } from './layer.js'
+import { encodeMapHeader, mapPageAt, UsedGroups } from './map-file.js'
 import { manifestOf, writeManifest, type Manifest } from './manifest.js'
 
 /** A raw disk image to make a layer of. */
@@ -68,7 +68,7 @@ async function fillLayer(options: ImportRawOptions, staging: string, files: Laye
   } finally {
     for (const fd of opened) await files.close(fd)
   }
-  await writeMap(files, join(staging, 'map'), map)
+  await writeMap(files, join(staging, 'map'), { map, sizeBytes })
   return manifestOf({ layerId, sizeBytes }, map, digests)
 }
 
@@ -90,9 +90,11 @@ async function writeRuns(job: Import, at: number, buffer: Uint8Array): Promise<v
   }
 }
 
-async function writeMap(files: LayerFiles, path: string, map: ClusterMap): Promise<void> {
+async function writeMap(files: LayerFiles, path: string, { map, sizeBytes }: SizedMap): Promise<void> {
   const fd = await files.open(path, 'write')
   try {
+    const header = encodeMapHeader({ sizeBytes, bootId: '', usedGroups: UsedGroups.of(map) })
+    await settled((done) => files.write(fd, header, 0, done))
     for (const pageNo of map.pageNumbers()) {
       const page = map.page(pageNo)
       if (page !== undefined) await settled((done) => files.write(fd, page, mapPageAt(pageNo), done))

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { systemCode } from '../../errors.js'
 import { CLUSTER_BYTES, clustersFor, type ClusterMap } from './cluster-map.js'
 import { nodeLayerFiles, settled, type LayerFiles } from './layer-files.js'
-import { encodeMapHeader, mapFileBytes, readMapHeader, readMapPages } from './map-file.js'
+import { encodeMapHeader, mapFileBytes, readMapHeader, readMapPages, UsedGroups } from './map-file.js'
 
 /** Where layers are: `layersDir` on a disk, `runDir` on tmpfs (it holds the live maps). */
 export interface LayerDirs {
@@ -59,7 +59,11 @@ export async function stageLayer(layersDir: string, layer: LayerSpec, files: Lay
   const staging = join(layersDir, `.new-${layer.layerId}`)
   await rm(staging, { recursive: true, force: true }) // a daemon died here
   await mkdir(staging, { recursive: true, mode: 0o700 })
-  const header = encodeMapHeader({ sizeBytes: layer.sizeBytes, flags: 0, bootId: '' })
+  const header = encodeMapHeader({
+    sizeBytes: layer.sizeBytes,
+    bootId: '',
+    usedGroups: new UsedGroups(),
+  })
   await allDone([
     makeFile(files, join(staging, 'data'), clustersFor(layer.sizeBytes) * CLUSTER_BYTES),
     makeFile(files, join(staging, 'map'), mapFileBytes(layer.sizeBytes), header),
@@ -102,11 +106,12 @@ export interface SizedMap {
 export async function readDiskMap(layersDir: string, layer: LayerSpec, files: LayerFiles): Promise<SizedMap> {
   const mapFd = await files.open(layerPath(layersDir, layer.layerId, 'map'), 'read')
   try {
-    const { sizeBytes } = await readMapHeader(files, mapFd)
+    const header = await readMapHeader(files, mapFd)
+    const { sizeBytes } = header
     if (sizeBytes > layer.sizeBytes) {
       throw new Error(`layer ${layer.layerId} has ${sizeBytes} bytes, not ${layer.sizeBytes}`)
     }
-    return { map: await readMapPages(files, mapFd, sizeBytes), sizeBytes }
+    return { map: await readMapPages(files, mapFd, header), sizeBytes }
   } finally {
     await files.close(mapFd)
   }

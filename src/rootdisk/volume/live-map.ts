@@ -14,12 +14,16 @@ import {
   encodeMapHeader,
   encodeMapSize,
   FLAG_SYNC_FAILED,
+  FLAG_USED_GROUPS,
   MAP_FLAGS_AT,
+  MAP_GROUPS_AT,
   MAP_SIZE_AT,
   mapFileBytes,
   mapPageAt,
   readMapHeader,
   readMapPages,
+  type MapHeader,
+  UsedGroups,
 } from './map-file.js'
 
 const EMPTY_PAGE = new Uint8Array(MAP_PAGE_BYTES)
@@ -39,6 +43,7 @@ export class LiveMap {
   readonly #files: LayerFiles
   readonly #fd: number
   readonly #scratch = new Uint8Array(SCRATCH_BYTES)
+  readonly #usedGroups: UsedGroups
   #dirty: Set<number>
   #isSyncBroken: boolean
   #sizeBytes: number
@@ -48,6 +53,7 @@ export class LiveMap {
     this.#files = files
     this.#fd = fd
     this.map = state.map
+    this.#usedGroups = UsedGroups.of(state.map)
     this.#dirty = state.dirty
     this.#isSyncBroken = state.isSyncBroken
     this.#sizeBytes = state.sizeBytes
@@ -66,7 +72,7 @@ export class LiveMap {
   /** Remembers, beyond the death of this process, that no later data sync proves anything. */
   breakSync(): void {
     this.#isSyncBroken = true
-    this.#files.writeSync(this.#fd, Uint8Array.of(FLAG_SYNC_FAILED), MAP_FLAGS_AT)
+    this.#files.writeSync(this.#fd, Uint8Array.of(FLAG_USED_GROUPS | FLAG_SYNC_FAILED), MAP_FLAGS_AT)
   }
 
   /**
@@ -110,7 +116,9 @@ export class LiveMap {
   }
 
   #copyOf(pageNo: number): Uint8Array {
-    if (pageNo === HEADER_PAGE) return encodeMapHeader({ sizeBytes: this.#sizeBytes, flags: 0, bootId: '' })
+    if (pageNo === HEADER_PAGE) {
+      return encodeMapHeader({ sizeBytes: this.#sizeBytes, bootId: '', usedGroups: this.#usedGroups })
+    }
     return (this.map.page(pageNo) ?? EMPTY_PAGE).slice()
   }
 
@@ -120,12 +128,23 @@ export class LiveMap {
     const from = first >> 2
     const length = (last >> 2) - from + 1
     const bytes = length > SCRATCH_BYTES ? new Uint8Array(length) : this.#scratch.subarray(0, length)
-    if (page === undefined) bytes.fill(0)
-    else bytes.set(page.subarray(from, from + length))
+    if (page === undefined) {
+      this.#useGroup(pageNo)
+      bytes.fill(0)
+    } else bytes.set(page.subarray(from, from + length))
     paint(bytes, first - from * 4, last - from * 4, state)
     this.#files.writeSync(this.#fd, bytes, mapPageAt(pageNo) + from)
     this.map.put(pageNo, bytes, from)
     this.#dirty.add(pageNo)
+  }
+
+  /** The header names the group of a page before the page says anything. */
+  #useGroup(pageNo: number): void {
+    if (this.#usedGroups.has(pageNo)) return
+    const { at, byte } = this.#usedGroups.byteWith(pageNo)
+    this.#files.writeSync(this.#fd, Uint8Array.of(byte), MAP_GROUPS_AT + at)
+    this.#usedGroups.add(pageNo)
+    this.#dirty.add(HEADER_PAGE)
   }
 }
 
@@ -148,10 +167,12 @@ export async function takeUpLiveMap(place: LiveMapPlace, layer: LayerSpec): Prom
   if (kept === undefined) return undefined
   try {
     const disk = await readDiskMap(layersDir, layer, files)
-    const map = await readMapPages(files, kept.fd, kept.sizeBytes)
+    const map = await readMapPages(files, kept.fd, kept.header)
     const dirty = difference(map, disk.map)
-    if (kept.sizeBytes !== disk.sizeBytes) dirty.add(HEADER_PAGE)
-    return new LiveMap(files, kept.fd, { ...kept, map, dirty })
+    const { sizeBytes, flags } = kept.header
+    if (dirty.size > 0 || sizeBytes !== disk.sizeBytes) dirty.add(HEADER_PAGE)
+    const isSyncBroken = (flags & FLAG_SYNC_FAILED) !== 0
+    return new LiveMap(files, kept.fd, { map, sizeBytes, dirty, isSyncBroken })
   } catch (err) {
     await files.close(kept.fd)
     throw err
@@ -168,7 +189,8 @@ export async function beginLiveMap(place: LiveMapPlace, layerId: string, disk: S
       files.writeSync(fd, disk.map.page(pageNo) ?? EMPTY_PAGE, mapPageAt(pageNo))
     }
     // last: without it the file means nothing
-    files.writeSync(fd, encodeMapHeader({ sizeBytes: disk.sizeBytes, flags: 0, bootId }), 0)
+    const usedGroups = UsedGroups.of(disk.map)
+    files.writeSync(fd, encodeMapHeader({ sizeBytes: disk.sizeBytes, bootId, usedGroups }), 0)
   } catch (err) {
     await files.close(fd)
     throw err
@@ -180,15 +202,14 @@ export async function beginLiveMap(place: LiveMapPlace, layerId: string, disk: S
 export async function readNewestMap(place: LiveMapPlace, layer: LayerSpec): Promise<SizedMap> {
   const kept = await openKept(place, layer)
   if (kept === undefined) return readDiskMap(place.layersDir, layer, place.files)
-  const { fd, sizeBytes } = kept
-  const map = await readMapPages(place.files, fd, sizeBytes).finally(() => place.files.close(fd))
-  return { map, sizeBytes }
+  const { fd, header } = kept
+  const map = await readMapPages(place.files, fd, header).finally(() => place.files.close(fd))
+  return { map, sizeBytes: header.sizeBytes }
 }
 
 interface KeptMap {
   readonly fd: number
-  readonly sizeBytes: number
-  readonly isSyncBroken: boolean
+  readonly header: MapHeader
 }
 
 async function openKept(place: LiveMapPlace, layer: LayerSpec): Promise<KeptMap | undefined> {
@@ -202,7 +223,7 @@ async function openKept(place: LiveMapPlace, layer: LayerSpec): Promise<KeptMap 
   }
   const header = await readMapHeader(files, fd).catch(unusable)
   if (header?.bootId === bootId && header.sizeBytes <= layer.sizeBytes) {
-    return { fd, sizeBytes: header.sizeBytes, isSyncBroken: (header.flags & FLAG_SYNC_FAILED) !== 0 }
+    return { fd, header }
   }
   await files.close(fd)
   if (header?.bootId !== bootId) return undefined

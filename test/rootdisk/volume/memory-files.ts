@@ -1,7 +1,7 @@
 import { CLUSTER_BYTES, clustersFor } from '../../../src/rootdisk/volume/cluster-map.js'
 import { layerPath, type LayerSpec } from '../../../src/rootdisk/volume/layer.js'
 import type { IoDone, LayerFiles, OpenMode } from '../../../src/rootdisk/volume/layer-files.js'
-import { encodeMapHeader, mapFileBytes } from '../../../src/rootdisk/volume/map-file.js'
+import { encodeMapHeader, mapFileBytes, UsedGroups } from '../../../src/rootdisk/volume/map-file.js'
 
 /** A file of blocks that are never changed, only replaced: copies of it share them. A missing block is zeros. */
 export interface MemoryFile {
@@ -45,7 +45,7 @@ export class MemoryFiles implements LayerFiles {
 
   /** An empty layer, as `createLayer` makes it on a disk. */
   makeLayer(layersDir: string, { layerId, sizeBytes }: LayerSpec): void {
-    const header = encodeMapHeader({ sizeBytes, flags: 0, bootId: '' }).subarray(0, 512)
+    const header = encodeMapHeader({ sizeBytes, bootId: '', usedGroups: new UsedGroups() }).subarray(0, 512)
     const data = { size: clustersFor(sizeBytes) * CLUSTER_BYTES, blocks: new Map<number, Buffer>() }
     const map = { size: mapFileBytes(sizeBytes), blocks: new Map([[0, header]]) }
     for (const [name, file] of [['data', data] as const, ['map', map] as const]) {
