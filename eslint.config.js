@@ -53,6 +53,7 @@ export default defineConfig(
     files: [
       'src/ingotd.ts',
       'src/targetd.ts',
+      'src/target-worker.ts',
       'src/rig/rigd.ts',
       'src/wiring/entry.ts',
       'src/clock.ts',

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { fork, spawn, type ChildProcess } from 'node:child_process'
 
 /** How a child process may be run. */
 export interface CommandOptions {
@@ -88,6 +88,11 @@ export function startProcess(
     stdio: [...options.stdio],
     detached: options.detached ?? false,
   })
+}
+
+/** Starts an entry file of ours that we exchange messages and sockets with; it ends when we do. */
+export function startWorker(file: string, args: readonly string[]): ChildProcess {
+  return fork(file, args, { env: minimalEnvironment(), stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
 }
 
 function limited(program: string, args: readonly string[], memoryLimitBytes?: number): [string, string[]] {

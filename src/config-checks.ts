@@ -26,6 +26,7 @@ export function crossChecks(values: Values, broken: ReadonlySet<string>): Proble
     ...nbdTls(values),
     ...nbdPort(values),
     ...tgtPaths(values),
+    ...nbdWorkers(values),
   ]
   return problems.filter(({ path }, index) => {
     return !broken.has(path) && index === problems.findIndex((problem) => problem.path === path)
@@ -134,6 +135,13 @@ function tgtPaths({ '': top, target }: Values): Problem[] {
   if (target.driver !== 'tgt' || !top.state_dir.includes(',')) return []
   const expected = 'a path without a comma (target.driver is "tgt")'
   return [{ path: 'state_dir', expected, got: JSON.stringify(top.state_dir) }]
+}
+
+/** A TLS connection cannot be handed from one process to another. */
+function nbdWorkers({ target, nbd }: Values): Problem[] {
+  if (target.workers === 1 || nbd.address === undefined || nbd.tls_certificate_file === undefined) return []
+  const expected = '1, since nbd.address is served with TLS'
+  return [{ path: 'target.workers', expected, got: String(target.workers) }]
 }
 
 function sockets({ '': top, api, target }: Values): Problem[] {

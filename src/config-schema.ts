@@ -86,6 +86,7 @@ export const SCHEMA = {
     managed: key(flag, true),
     cache_size_bytes: key(integer(0, 1024 * GIB), GIB / 2),
     io_threads: key(integer(1, 64), 4),
+    workers: key(integer(1, 64), 1),
   },
   nbd: {
     enabled: key(flag, true),

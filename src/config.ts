@@ -41,10 +41,12 @@ export interface TargetConfig {
   readonly port: number
   readonly controlSocket: string
   readonly isManaged: boolean
-  /** Memory for golden image data. */
+  /** Memory for golden image data, of all workers together. */
   readonly cacheSizeBytes: number
-  /** Reads and writes that a disk is given at a time. */
+  /** Reads and writes that a disk is given at a time, of each worker. */
   readonly ioThreads: number
+  /** Processes that the servers' targets are spread over; 1 for all in one with the portal. */
+  readonly workers: number
 }
 
 /** The NBD server: always on a Unix socket, on TCP too when it has an address. */
@@ -205,6 +207,7 @@ function toConfig(values: Values): Config {
       isManaged: target.managed,
       cacheSizeBytes: target.cache_size_bytes,
       ioThreads: target.io_threads,
+      workers: target.workers,
     },
     nbd: nbdConfig(values),
     image: {

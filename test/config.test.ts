@@ -53,6 +53,7 @@ void t.test('the smallest configuration gets every default', (t) => {
       isManaged: true,
       cacheSizeBytes: 2 ** 29,
       ioThreads: 4,
+      workers: 1,
     },
     nbd: { socket: '/run/ingot/nbd.sock', tcp: undefined },
     image: {

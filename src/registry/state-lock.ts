@@ -7,14 +7,26 @@ export interface StateLock {
 }
 
 /**
+ * Takes the lock `file` together with any number of others, against those who want it alone.
+ * @throws DaemonError as `lockState`
+ */
+export function shareState(file: string, owner: string): StateLock {
+  return locked(file, owner, 'BEGIN; SELECT count(*) FROM sqlite_schema') // reading holds a shared lock
+}
+
+/**
  * Takes the lock `file` or refuses. It is an SQLite file held in an exclusive transaction, since Node has no flock.
  * @throws DaemonError STATE_LOCKED when another process holds it, STATE_UNUSABLE when the file cannot be made
  */
 export function lockState(file: string, owner: string): StateLock {
+  return locked(file, owner, 'BEGIN EXCLUSIVE')
+}
+
+function locked(file: string, owner: string, statements: string): StateLock {
   let db: Database.Database | undefined
   try {
     db = new Database(file, { timeout: 0 })
-    db.exec('BEGIN EXCLUSIVE')
+    db.exec(statements)
     const held = db
     return { release: () => held.close() }
   } catch (err) {

@@ -49,6 +49,15 @@ export function atEnd(name: string, release: () => void | Promise<void>): Servic
   return { name, start: () => Promise.resolve(), stop: async () => release() }
 }
 
+/** A service that does nothing but `begin` something when those before it in the list have started. */
+export function atStart(name: string, begin: () => void): Service {
+  const start = (): Promise<void> => {
+    begin()
+    return Promise.resolve()
+  }
+  return { name, start, stop: () => Promise.resolve() }
+}
+
 /** The inherited descriptor of that name as an option, or no option. */
 export function firstSocket(sockets: EntryContext['sockets'], name: string): { fd?: number } {
   const fd = sockets.get(name)?.[0]

@@ -6,10 +6,11 @@ import type { NbdServerDeps } from '../rootdisk/nbd/server-core.js'
 import type { TlsIdentity } from '../rootdisk/nbd/tls-upgrade.js'
 
 /**
- * The NBD server as configured.
+ * The NBD server as configured; without a socket it has the clients that it is handed.
  * @throws DaemonError CONFIG_INVALID when a certificate or key cannot be read
  */
-export function nbdServer({ socket, tcp }: NbdConfig, deps: NbdServerDeps): NbdServer {
+export function nbdServer({ socket, tcp }: Partial<NbdConfig>, deps: NbdServerDeps): NbdServer {
+  if (socket === undefined) return new NbdServer({}, deps)
   if (tcp === undefined) return new NbdServer({ socketPath: socket }, deps)
   const tls = tcp.tls === undefined ? {} : { tls: identity(tcp.tls) }
   return new NbdServer({ socketPath: socket, tcp: { host: tcp.address, port: tcp.port, ...tls } }, deps)

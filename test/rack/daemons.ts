@@ -35,6 +35,13 @@ export interface DiskAccess {
   readonly layerId: string
 }
 
+/** Lines of sections of the configuration. */
+export interface Sections {
+  readonly boot?: string
+  readonly subnet?: string
+  readonly target?: string
+}
+
 /** Both daemons, built, on loopback, in a directory of their own; everything ends with the test. */
 export class Daemons {
   readonly dir: string
@@ -47,7 +54,7 @@ export class Daemons {
   }
 
   /** The directory and the configuration; nothing runs yet. `boot` replaces `enabled = false`. */
-  static async make(t: Test, sections: { boot?: string; subnet?: string } = {}): Promise<Daemons> {
+  static async make(t: Test, sections: Sections = {}): Promise<Daemons> {
     const dir = await mkdtemp(join(tmpdir(), 'ingot-faults-'))
     const daemons = new Daemons(dir, await freePort())
     for (const name of ['state', 'run']) await mkdir(join(dir, name))
@@ -142,7 +149,7 @@ export class Daemons {
 
   /** A machine and a server on it, by number. @returns how to reach its disk */
   async server(number: number, image: string): Promise<DiskAccess> {
-    const nics = [{ mac: `52:54:00:fa:00:0${number}`, ip: `127.0.0.${100 + number}` }]
+    const nics = [{ mac: `52:54:00:fa:00:${String(number).padStart(2, '0')}`, ip: `127.0.0.${100 + number}` }]
     const made = [
       await this.api('POST', '/machines', { name: `m${number}`, nics }),
       await this.api('POST', '/servers', { name: `s${number}`, image, machine: `m${number}` }),
@@ -189,13 +196,13 @@ export class Daemons {
     await until('ingot-targetd ends', async () => (await this.targetPid()) === undefined)
   }
 
-  #config({ boot = 'enabled = false', subnet }: { boot?: string; subnet?: string }): string {
+  #config({ boot = 'enabled = false', subnet, target = '' }: Sections): string {
     return [
       `state_dir = "${this.stateDir}"`,
       `run_dir = "${join(this.dir, 'run')}"`,
       ...['[boot]', boot],
       ...(subnet === undefined ? [] : ['[subnet]', subnet]),
-      ...['[target]', 'address = "127.0.0.1"', `port = ${this.iscsiPort}`, ''],
+      ...['[target]', 'address = "127.0.0.1"', `port = ${this.iscsiPort}`, target, ''],
     ].join('\n')
   }
 }

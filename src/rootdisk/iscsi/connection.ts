@@ -3,6 +3,7 @@ import type { Timer } from '../../clock.js'
 import { MalformedPacket } from '../../wire/malformed-packet.js'
 import { readInPlace } from '../accepted-socket.js'
 import { Channel } from './channel.js'
+import { LOGIN_DATA_BYTES } from './first-login.js'
 import { FullFeature } from './full-feature.js'
 import { LoginPhase, type LoginResult } from './login-phase.js'
 import { Output } from './output.js'
@@ -22,7 +23,6 @@ import { type Peer, type PortalCore } from './portal-core.js'
 
 /** Output that waits for the initiator to take it; beyond this we read no further commands. */
 const MAX_BACKLOG_BYTES = 8 << 20
-const LOGIN_DATA_BYTES = 16_384
 /** TCP asks the other end after this much silence, also where iSCSI pings are not understood. */
 const KEEP_ALIVE_MS = 60_000
 
@@ -55,7 +55,8 @@ export class Connection implements Peer, PduSink {
   #isSeedRead = false
   #closed: Promise<void> | undefined
 
-  constructor(accepted: Socket, core: PortalCore) {
+  /** @param received what was read from it before, if anything; ours from now on */
+  constructor(accepted: Socket, core: PortalCore, received?: Buffer) {
     this.#core = core
     this.remoteAddress = accepted.remoteAddress ?? ''
     this.#receiver = new Receiver(this, LOGIN_DATA_BYTES)
@@ -85,6 +86,7 @@ export class Connection implements Peer, PduSink {
       onBusy: (isBusy) => this.#setBusy(isBusy),
     })
     this.#timer = core.clock.after(core.loginTimeoutMs, () => this.#loginTimedOut())
+    if (received !== undefined && !this.#onBytes(received, received.length)) this.#socket.pause()
   }
 
   get isHeld(): boolean {

@@ -1,17 +1,22 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Timer } from '../../clock.js'
 import type { Service } from '../../service.js'
+import { listening } from '../../socket-file.js'
 import { Connection } from './connection.js'
 import { drain } from './drain.js'
 import { PortalCore, type IscsiPortalDeps, type Peer } from './portal-core.js'
 
-/** Where the portal listens and how much it takes on. */
-export interface IscsiPortalOptions {
+/** Where a portal listens. */
+export interface PortalEndpoint {
   readonly host: string
   /** 0 for any free port. */
   readonly port: number
   /** A listening socket that was handed over; then host and port are not used. */
   readonly fd?: number
+}
+
+/** Where a portal listens, else it has the connections it is handed ({@link IscsiPortal.take}); how much it takes on. */
+export interface IscsiPortalOptions extends Partial<PortalEndpoint> {
   /** Further connections are closed at once. Default 4096, and 256 of one address. */
   readonly maxConnections?: number
   readonly maxConnectionsPerAddress?: number
@@ -62,17 +67,20 @@ export class IscsiPortal implements Service {
   }
 
   async start(onFatal: (cause: Error) => void): Promise<void> {
-    const server = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => this.#accept(socket))
     const { host, port, fd } = this.#options
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(fd === undefined ? { host, port, backlog: 1024 } : { fd }, () => {
-        server.off('error', reject).on('error', onFatal)
-        resolve()
-      })
-    })
-    this.#server = server
+    if (host !== undefined && port !== undefined) {
+      const endpoint = fd === undefined ? { host, port } : { host, port, fd }
+      this.#server = await listenAt(endpoint, (socket) => this.take(socket))
+      this.#server.on('error', onFatal)
+    }
     this.#pingLater()
+  }
+
+  /** A connection that was accepted with `pauseOnConnect`, and what was read from it since. */
+  take(socket: Socket, received?: Buffer): void {
+    socket.on('error', () => socket.destroy())
+    if (!this.#core.connections.hasRoom(socket.remoteAddress ?? '')) socket.destroy()
+    else this.#core.connections.add(new Connection(socket, this.#core, received))
   }
 
   /** Takes nothing new, asks the initiators to log out and come again, and closes within two seconds. */
@@ -99,15 +107,15 @@ export class IscsiPortal implements Service {
       .map(({ iqn, initiator, remoteAddress, isKernel }) => ({ iqn, initiator, remoteAddress, isKernel }))
   }
 
-  /** Closes the sessions of a target; resolves when its devices are flushed and closed. */
-  async drop(iqn: string): Promise<void> {
-    await this.#closeAll(this.#core.connections.list().filter((each) => each.iqn === iqn))
+  /** Closes the sessions of targets; resolves when their devices are flushed and closed. */
+  async drop(iqns: ReadonlySet<string>): Promise<void> {
+    await this.#closeAll(this.#core.connections.list().filter((each) => iqns.has(each.iqn)))
   }
 
   /** Closes the sessions of targets that are not there any more, brings the LUNs of the others up to date. */
   async refresh(): Promise<void> {
     const gone = this.#core.activeIqns().filter((iqn) => this.#core.targets.find(iqn) === undefined)
-    await Promise.all([...gone.map((iqn) => this.drop(iqn)), this.#core.refresh()])
+    await Promise.all([this.drop(new Set(gone)), this.#core.refresh()])
   }
 
   async #closeAll(connections: readonly Peer[]): Promise<void> {
@@ -121,10 +129,14 @@ export class IscsiPortal implements Service {
       this.#pingLater()
     })
   }
+}
 
-  #accept(socket: Socket): void {
-    socket.on('error', () => socket.destroy())
-    if (!this.#core.connections.hasRoom(socket.remoteAddress ?? '')) socket.destroy()
-    else this.#core.connections.add(new Connection(socket, this.#core))
-  }
+/** A server at `endpoint` whose connections are not read from yet. */
+export async function listenAt(
+  { host, port, fd }: PortalEndpoint,
+  onConnection: (socket: Socket) => void,
+): Promise<Server> {
+  const server = createServer({ pauseOnConnect: true, noDelay: true }, onConnection)
+  await listening(server, fd === undefined ? { host, port, backlog: 1024 } : { fd })
+  return server
 }

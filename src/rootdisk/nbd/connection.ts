@@ -4,12 +4,19 @@ import { MalformedPacket } from '../../wire/malformed-packet.js'
 import { readInPlace } from '../accepted-socket.js'
 import { Output } from '../iscsi/output.js'
 import { ByteQueue } from './byte-queue.js'
+import type { HandedClient } from './handover.js'
 import type { Link } from './link.js'
 import { Negotiation, type Agreement } from './negotiation.js'
 import { RequestParser } from './request-parser.js'
 import type { NbdPeer, ServerCore } from './server-core.js'
 import { startServerTls, type TlsIdentity } from './tls-upgrade.js'
 import { Transmission } from './transmission.js'
+
+/** How a connection comes to us. */
+export interface Beginning {
+  readonly tls?: TlsIdentity | undefined
+  readonly handed?: HandedClient
+}
 
 /** What a client that is told to end has to take its answers and go. */
 const END_LIMIT_MS = 2000
@@ -37,13 +44,15 @@ export class NbdConnection implements NbdPeer {
   #onIdle: (() => void) | undefined
   #closed: Promise<void> | undefined
 
-  /** @param tls asked of the client before anything else; undefined where the listener has none */
-  constructor(accepted: Socket, core: ServerCore, tls: TlsIdentity | undefined) {
+  /** @param begun TLS that is asked for before anything else, or what another process has negotiated already */
+  constructor(accepted: Socket, core: ServerCore, begun: Beginning) {
+    const { tls, handed } = begun
     this.#core = core
     this.remoteAddress = accepted.remoteAddress ?? 'a local client'
     this.#socket = tls === undefined ? this.#readingInPlace(accepted) : this.#reading(accepted)
     this.#timer = core.clock.after(core.negotiationTimeoutMs, () => this.#timedOut())
-    void this.#run(tls)
+    if (handed !== undefined) this.#received.push(handed.received)
+    void this.#run(begun)
   }
 
   end(isGone: boolean): Promise<void> {
@@ -60,16 +69,36 @@ export class NbdConnection implements NbdPeer {
     return (this.#closed ??= this.#untilClosed())
   }
 
-  async #run(tls: TlsIdentity | undefined): Promise<void> {
-    const startTls = tls === undefined ? undefined : (): Promise<void> => this.#startTls(tls)
-    const channel = { received: this.#received, send: this.#send, startTls }
+  async #run({ tls, handed }: Beginning): Promise<void> {
     try {
-      const agreement = await new Negotiation(channel, this.#core.exports).run()
+      const agreement = handed === undefined ? await this.#negotiate(tls) : await this.#takeUp(handed)
       if (agreement === undefined) this.#hangUp()
-      else await this.#transmit(agreement)
+      else if (this.#core.handOver === undefined) await this.#transmit(agreement)
+      else await this.#handOver(agreement, this.#core.handOver)
     } catch (err) {
       this.#failed(err)
     }
+  }
+
+  #negotiate(tls: TlsIdentity | undefined): Promise<Agreement | undefined> {
+    const startTls = tls === undefined ? undefined : (): Promise<void> => this.#startTls(tls)
+    const channel = { received: this.#received, send: this.#send, startTls }
+    return new Negotiation(channel, this.#core.exports).run()
+  }
+
+  async #takeUp({ exportName, isStructured, hasAllocation }: HandedClient): Promise<Agreement> {
+    const found = this.#core.exports.find(exportName)
+    if (found === undefined) throw new MalformedPacket('NBD', 0, `the export ${exportName} has gone`)
+    return { ...(await found.open()), export: found, isStructured, hasAllocation }
+  }
+
+  async #handOver(agreement: Agreement, handOver: NonNullable<ServerCore['handOver']>): Promise<void> {
+    const { isStructured, hasAllocation } = agreement
+    this.#socket.pause()
+    await agreement.release()
+    await new Promise((resolve) => this.#socket.write('', resolve)) // what we answered is under way
+    const received = Buffer.from(this.#received.rest())
+    await handOver({ exportName: agreement.export.name, isStructured, hasAllocation, received }, this.#socket)
   }
 
   readonly #send = (bytes: Uint8Array): void => {

@@ -1,11 +1,12 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Service } from '../../service.js'
 import { listening, listenOnSocketFile } from '../../socket-file.js'
-import { NbdConnection } from './connection.js'
+import { NbdConnection, type Beginning } from './connection.js'
+import type { HandedClient } from './handover.js'
 import { ServerCore, type NbdServerDeps } from './server-core.js'
 import type { TlsIdentity } from './tls-upgrade.js'
 
-/** Where a server listens and how much it takes on. */
+/** Where a server listens, if it does, and how much it takes on. */
 export interface NbdServerOptions {
   /** Unix socket, mode 0600. */
   readonly socketPath?: string
@@ -79,17 +80,28 @@ export class NbdServer implements Service {
     await Promise.all(gone.map((each) => each.end(true)))
   }
 
+  /** Ends the connections to exports of these names; resolves when their devices are let go. */
+  async drop(isGone: (exportName: string) => boolean): Promise<void> {
+    const gone = [...this.#core.connections].filter(({ exportName }) => isGone(exportName ?? ''))
+    await Promise.all(gone.map((each) => each.end(false)))
+  }
+
+  /** A client that has negotiated with another process. */
+  take(socket: Socket, handed: HandedClient): void {
+    this.#accept(socket, { handed })
+  }
+
   #listener(tls: TlsIdentity | undefined): Server {
-    const server = createServer({ pauseOnConnect: true }, (socket) => this.#accept(socket, tls))
+    const server = createServer({ pauseOnConnect: true }, (socket) => this.#accept(socket, { tls }))
     this.#servers.push(server)
     return server
   }
 
-  #accept(socket: Socket, tls: TlsIdentity | undefined): void {
+  #accept(socket: Socket, begun: Beginning): void {
     socket.on('error', () => socket.destroy())
     const { maxConnections = 128 } = this.#options
     if (this.#core.connections.size >= maxConnections) socket.destroy()
-    else this.#core.connections.add(new NbdConnection(socket, this.#core, tls))
+    else this.#core.connections.add(new NbdConnection(socket, this.#core, begun))
   }
 }
 

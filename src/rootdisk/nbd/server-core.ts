@@ -1,9 +1,11 @@
+import type { Socket } from 'node:net'
 import type { Logger } from 'pino'
 import type { Clock } from '../../clock.js'
 import type { EmitEvent } from '../../events.js'
 import { BufferPool } from '../iscsi/buffer-pool.js'
 import { SlabPool } from '../iscsi/output.js'
 import type { NbdDirectory } from './export-directory.js'
+import type { HandedClient } from './handover.js'
 
 /** What a server is made with. */
 export interface NbdServerDeps {
@@ -13,6 +15,11 @@ export interface NbdServerDeps {
   readonly log: Logger
   /** Memory that reads and writes use again and again, at most 64 MiB; by default Node's. */
   readonly allocate?: ((sizeBytes: number) => Buffer) | undefined
+  /**
+   * Clients are served elsewhere, once they have negotiated: takes a socket that is read no further. The socket is
+   * closed here when that is done. @throws when nobody takes it
+   */
+  readonly handOver?: (client: HandedClient, socket: Socket) => Promise<void>
 }
 
 /** Write data kept for reuse. */
@@ -36,6 +43,7 @@ export class ServerCore {
   readonly exports: NbdDirectory
   readonly clock: Clock
   readonly negotiationTimeoutMs: number
+  readonly handOver: NbdServerDeps['handOver']
   /** Shared by all connections: bytes are used up before the next read event. */
   readonly receiveBuffer = Buffer.allocUnsafeSlow(262_144)
   readonly slabs: SlabPool
@@ -49,6 +57,7 @@ export class ServerCore {
     this.slabs = new SlabPool(deps.allocate)
     this.buffers = new BufferPool(WRITE_MEMORY_BYTES, deps.allocate)
     this.clock = deps.clock
+    this.handOver = deps.handOver
     this.negotiationTimeoutMs = negotiationTimeoutMs
   }
 

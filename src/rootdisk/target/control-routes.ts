@@ -1,18 +1,27 @@
 import type { FastifyInstance } from 'fastify'
 import { Type, type Static } from 'typebox'
 import type { EventBuffer } from './event-buffer.js'
-import type { NbdShares } from './nbd-shares.js'
-import type { VolumeWork } from './volume-work.js'
+import type { SessionReport } from '../iscsi/portal.js'
+import type { NbdShare } from './nbd-shares.js'
+import type { ReloadReport } from './reload.js'
+import type { MapPart, MergeState } from './volume-work.js'
 
-/** What the control socket acts on. */
-export interface TargetControl {
-  readonly events: EventBuffer
-  readonly work: Pick<VolumeWork, 'merge' | 'map'>
-  readonly shares: Pick<NbdShares, 'begin' | 'end'>
-  reload(): unknown
-  sessions(): unknown
+/** Who is there. */
+export interface TargetStatus {
+  readonly sessions: readonly SessionReport[]
   /** Ids of volumes that are open, whoever has them. */
-  openVolumes(): readonly string[]
+  readonly openVolumes: readonly string[]
+}
+
+/** What the control socket acts on, in this process or in its workers. */
+export interface TargetControl {
+  status(): Promise<TargetStatus>
+  reload(): Promise<ReloadReport>
+  merge(volumeId: string, layerIds: readonly string[]): Promise<MergeState>
+  map(volumeId: string, offset: number): Promise<MapPart>
+  beginShare(share: NbdShare): Promise<void>
+  /** Whether there was one. */
+  endShare(volumeId: string): Promise<boolean>
 }
 
 const MergeBody = Type.Object({ layerIds: Type.Array(Type.String(), { minItems: 1 }) })
@@ -23,31 +32,34 @@ interface ById {
 }
 
 /** The routes of the target process's control socket: reload, sessions, events, work on volumes. */
-export function targetControlRoutes(control: TargetControl): (app: FastifyInstance) => void {
+export function targetControlRoutes(
+  events: EventBuffer,
+  control: TargetControl,
+): (app: FastifyInstance) => void {
   return (app) => {
-    app.get('/status', () => ({ sessions: control.sessions(), openVolumes: control.openVolumes() }))
+    app.get('/status', () => control.status())
     app.post('/reload', () => control.reload())
     app.get<{ Querystring: { after?: string } }>('/events', async (request) => {
-      return { events: await control.events.after(offsetOf(request.query.after)) }
+      return { events: await events.after(offsetOf(request.query.after)) }
     })
     app.post<ById & { Body: Static<typeof MergeBody> }>(
       '/volumes/:id/merge',
       { schema: { body: MergeBody } },
-      (request) => control.work.merge(request.params.id, request.body.layerIds),
+      (request) => control.merge(request.params.id, request.body.layerIds),
     )
     app.get<ById & { Querystring: { offset?: string } }>('/volumes/:id/map', (request) =>
-      control.work.map(request.params.id, offsetOf(request.query.offset)),
+      control.map(request.params.id, offsetOf(request.query.offset)),
     )
     app.post<ById & { Body: Static<typeof NbdBody> }>(
       '/volumes/:id/nbd',
       { schema: { body: NbdBody } },
       async (request) => {
-        await control.shares.begin({ volumeId: request.params.id, ...request.body })
+        await control.beginShare({ volumeId: request.params.id, ...request.body })
         return {}
       },
     )
     app.delete<ById>('/volumes/:id/nbd', async (request) => {
-      return { wasThere: await control.shares.end(request.params.id) }
+      return { wasThere: await control.endShare(request.params.id) }
     })
   }
 }

@@ -19,6 +19,7 @@ export class EventBuffer {
   readonly #events: BufferedEvent[] = []
   readonly #waiting = new Set<() => void>()
   #lastSeq: number
+  #isClosed = false
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -39,12 +40,13 @@ export class EventBuffer {
    */
   async after(seq: number): Promise<readonly BufferedEvent[]> {
     while ((this.#events[0]?.seq ?? Infinity) <= seq) this.#events.shift()
-    if (this.#events.length === 0) await this.#next()
+    if (this.#events.length === 0 && !this.#isClosed) await this.#next()
     return [...this.#events]
   }
 
-  /** Lets every waiting reader go. */
+  /** Lets every waiting reader go; nobody waits any more. */
   close(): void {
+    this.#isClosed = true
     for (const wake of [...this.#waiting]) wake()
   }
 

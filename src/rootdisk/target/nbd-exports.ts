@@ -1,3 +1,4 @@
+import type { ServerRecord } from '../../registry/records.js'
 import type { Registry } from '../../registry/registry.js'
 import type { LunSpec } from '../export.js'
 import type { NbdDirectory, NbdExport } from '../nbd/export-directory.js'
@@ -27,6 +28,11 @@ export class NbdExports implements NbdDirectory {
     return this.#all()
   }
 
+  /** The target whose disk an export is, by the export's own name. */
+  iqnOf(exportName: string): string | undefined {
+    return this.#all().find(({ name }) => name === exportName)?.iqn
+  }
+
   #nameOnMachine(name: string): string | undefined {
     const [, machineName, rest = ''] = /^machine\/([^/]+)(\/.*)?$/.exec(name) ?? []
     if (machineName === undefined) return undefined
@@ -38,12 +44,13 @@ export class NbdExports implements NbdDirectory {
 
   #all(): LunExport[] {
     return this.#registry.servers.list().flatMap(({ name, iqn }) => {
-      return (this.#exports.find(iqn)?.luns ?? []).map((lun) => lunExport(name, lun))
+      return (this.#exports.find(iqn)?.luns ?? []).map((lun) => lunExport({ name, iqn }, lun))
     })
   }
 }
 
 interface LunExport extends NbdExport {
+  readonly iqn: string
   readonly lun: LunSpec
 }
 
@@ -52,12 +59,13 @@ const NAMES: readonly [suffix: string, description: string][] = [
   ['/seed', 'seed disk'],
 ]
 
-function lunExport(server: string, lun: LunSpec): LunExport {
+function lunExport(server: Pick<ServerRecord, 'name' | 'iqn'>, lun: LunSpec): LunExport {
   const [suffix, what] = NAMES[lun.lun] ?? [`/${lun.serial}`, 'data volume']
   return {
     lun,
-    name: server + suffix,
-    description: `${what} of ${server}, ${lun.serial}`,
+    iqn: server.iqn,
+    name: server.name + suffix,
+    description: `${what} of ${server.name}, ${lun.serial}`,
     open: async () => {
       const device = await lun.open()
       return { device, release: () => device.close() }

@@ -1,13 +1,14 @@
 import type { DaemonEvent } from '../../events.js'
 import type { Exports, ReloadResult } from './exports.js'
 import type { FollowFailure, FollowResult, OpenVolumes } from './open-volumes.js'
+import type { Elsewhere } from './workers/placement.js'
 
 /** What clients reach disks through. */
 export interface Portal {
   /** Brings clients that stay to what is exported now, and ends the others. */
   refresh(): Promise<void>
-  /** Closes the sessions of one target. */
-  drop?(iqn: string): Promise<void>
+  /** Closes what is open of these targets. */
+  drop?(iqns: ReadonlySet<string>): Promise<void>
 }
 
 /** What follows the registry. */
@@ -26,13 +27,18 @@ export interface ReloadReport extends ReloadResult {
 /**
  * Brings targets, LUNs, layers and sizes to what the registry wishes, without touching other sessions. A volume
  * that was rolled back under a session that should not have been there is closed: its initiator logs in again.
+ * What another process has is closed too.
  */
-export async function reload({ exports, volumes, portals, emit }: ReloadParts): Promise<ReloadReport> {
+export async function reload(
+  { exports, volumes, portals, emit }: ReloadParts,
+  elsewhere: Pick<Elsewhere, 'iqns'> = { iqns: [] },
+): Promise<ReloadReport> {
   const drop = async (iqns: readonly string[]): Promise<void> => {
-    await Promise.all(iqns.flatMap((iqn) => portals.map(async (portal) => portal.drop?.(iqn))))
+    const gone = new Set(iqns)
+    if (gone.size > 0) await Promise.all(portals.map(async (portal) => portal.drop?.(gone)))
   }
   const result = exports.reload()
-  await drop(result.removed)
+  await drop([...result.removed, ...elsewhere.iqns])
   const followed = await volumes.follow()
   const displaced = followed.failed.filter(({ mustClose }) => mustClose)
   await drop(displaced.flatMap(({ volumeId }) => exports.showing(volumeId)))

@@ -25,6 +25,8 @@ export interface MapPart {
 }
 
 interface Merge {
+  readonly volumeId: string
+  readonly stopping: AbortController
   fraction: number
   isEnded: boolean
   readonly ended: Promise<void>
@@ -34,7 +36,6 @@ interface Merge {
 export class VolumeWork {
   readonly #volumes: OpenVolumes
   readonly #clock: Clock
-  readonly #stopping = new AbortController()
   readonly #merges = new Map<string, Merge>()
 
   constructor(volumes: OpenVolumes, clock: Clock) {
@@ -78,12 +79,18 @@ export class VolumeWork {
 
   /** Ends what runs: it goes on when it is asked for again. */
   async stop(): Promise<void> {
-    this.#stopping.abort(new BlockError('medium', 'the target process is ending'))
-    await Promise.allSettled([...this.#merges.values()].map(({ ended }) => ended))
+    await end([...this.#merges.values()], new BlockError('medium', 'the target process is ending'))
+  }
+
+  /** Ends what runs on volumes that another process has from now on: it is to be asked. */
+  async letGo(volumeIds: readonly string[]): Promise<void> {
+    const merges = [...this.#merges.values()].filter(({ volumeId }) => volumeIds.includes(volumeId))
+    await end(merges, new DaemonError('TARGET_UNAVAILABLE', 'the volume has gone to another worker'))
   }
 
   #begin(key: string, volumeId: string, layerIds: readonly string[]): Merge {
-    const { signal } = this.#stopping
+    const stopping = new AbortController()
+    const { signal } = stopping
     const onProgress = (fraction: number): void => void (merge.fraction = fraction)
     const copying = this.#volumes.withVolume(volumeId, (volume) =>
       volume.mergeLayers(layerIds, { onProgress, signal }),
@@ -94,7 +101,7 @@ export class VolumeWork {
       })
       .finally(() => (merge.isEnded = true))
     ended.catch(ignore) // whoever asks next is told
-    const merge: Merge = { fraction: 0, isEnded: false, ended }
+    const merge: Merge = { volumeId, stopping, fraction: 0, isEnded: false, ended }
     this.#merges.set(key, merge)
     return merge
   }
@@ -110,7 +117,13 @@ function append(extents: OwnedExtent[], extent: OwnedExtent): void {
   else extents[extents.length - 1] = { ...last, length: last.length + extent.length }
 }
 
+async function end(merges: readonly Merge[], reason: Error): Promise<void> {
+  for (const { stopping } of merges) stopping.abort(reason)
+  await Promise.allSettled(merges.map(({ ended }) => ended))
+}
+
 function diskFailed(err: unknown): DaemonError {
+  if (err instanceof DaemonError) return err
   const message = err instanceof Error ? err.message : String(err)
   return new DaemonError('DISK_FAILED', message, { cause: err })
 }

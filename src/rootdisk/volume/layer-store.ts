@@ -4,6 +4,13 @@ import { layerPath, type LayerDirs, type LayerSpec } from './layer.js'
 import type { LiveMapPlace } from './live-map.js'
 import { openStored, type LayerRole, type StoredLayer } from './stored-layer.js'
 
+/** What keeps a layer that is ever written from being open in two processes. */
+export interface LayerClaims {
+  /** Resolves when no other process has it. @throws Error when one goes on having it */
+  take(layerId: string): Promise<void>
+  letGo(layerId: string): void
+}
+
 /** Where layers are and how they are opened. */
 export interface LayerStoreOptions extends LayerDirs {
   /** `/proc/sys/kernel/random/boot_id`: a live map of another boot is worth nothing. */
@@ -13,6 +20,8 @@ export interface LayerStoreOptions extends LayerDirs {
   readonly files?: LayerFiles | undefined
   /** Content of parents is read through it. */
   readonly cache?: GoldenCache | undefined
+  /** Where other processes open layers too. */
+  readonly claims?: LayerClaims | undefined
   /** Told once why the space of unmapped clusters cannot be given back. */
   readonly onNoPunch?: ((cause: unknown) => void) | undefined
 }
@@ -32,12 +41,14 @@ export class LayerStore {
   readonly files: LayerFiles
   readonly cache: GoldenCache | undefined
   readonly #place: LiveMapPlace
+  readonly #claims: LayerClaims | undefined
   readonly #entries = new Map<string, Entry>()
   readonly #closing = new Map<string, Promise<void>>()
   #onNoPunch: LayerStoreOptions['onNoPunch']
 
   constructor(options: LayerStoreOptions) {
     this.#onNoPunch = options.onNoPunch
+    this.#claims = options.claims
     this.isReadOnly = options.isReadOnly
     this.files = options.files ?? nodeLayerFiles
     this.cache = options.cache
@@ -93,6 +104,7 @@ export class LayerStore {
       await layer.close()
     })
     const closed = closing.then(ignore, ignore).then(() => {
+      this.#claims?.letGo(layerId)
       if (this.#closing.get(layerId) === closed) this.#closing.delete(layerId)
     })
     this.#closing.set(layerId, closed)
@@ -102,13 +114,23 @@ export class LayerStore {
   #open(spec: LayerSpec, role: LayerRole): Promise<StoredLayer> {
     const { layerId } = spec
     const before = this.#closing.get(layerId) ?? Promise.resolve()
-    const layer = before.then(() => openStored(this.#place, spec, role))
+    const layer = before.then(() => this.#openClaimed(spec, role))
     const entry: Entry = { layer, users: 1, isTop: role === 'top' }
     this.#entries.set(layerId, entry)
     layer.catch(() => {
       if (this.#entries.get(layerId) === entry) this.#entries.delete(layerId) // the next one tries again
     })
     return layer
+  }
+
+  async #openClaimed(spec: LayerSpec, role: LayerRole): Promise<StoredLayer> {
+    await this.#claims?.take(spec.layerId)
+    try {
+      return await openStored(this.#place, spec, role)
+    } catch (err) {
+      this.#claims?.letGo(spec.layerId)
+      throw err
+    }
   }
 }
 

@@ -192,7 +192,7 @@ await t.test('a login with the same ISID replaces the session at once (RFC 7143 
 await t.test('the devices are flushed and closed when the last session has ended', async (test) => {
   const served = await bench(test)
   await openSession(test, served)
-  await served.portal.drop(IQN)
+  await served.portal.drop(new Set([IQN]))
   test.equal(served.portal.sessions().length, 0)
   test.equal(served.disk.isClosed, true)
   test.ok(served.disk.flushes > 0)

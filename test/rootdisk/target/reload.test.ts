@@ -58,8 +58,8 @@ class Bench {
   }
 
   reload(): Promise<ReloadReport> {
-    const drop = async (iqn: string): Promise<void> => {
-      this.told.push(`drop ${iqn}`)
+    const drop = async (iqns: ReadonlySet<string>): Promise<void> => {
+      this.told.push(`drop ${[...iqns].join()}`)
       await this.device?.close()
     }
     const refresh = (): Promise<void> => Promise.resolve(void this.told.push('refresh'))

@@ -77,3 +77,17 @@ void t.test('a stop ends a merge, and the volume is let go', async (t) => {
   t.match(await asked, { code: 'DISK_FAILED', message: /is ending/ })
   t.same(volumes.openIds, [])
 })
+
+void t.test(
+  'a volume that goes to another process is let go, and whoever asks has to ask there',
+  async (t) => {
+    const { volumes, work, clock } = await bench(t)
+    const asked = work.merge('v', ['under']).catch((err: unknown) => err)
+    await work.letGo(['another'])
+    t.same(volumes.openIds, ['v'], 'work on others goes on')
+    await work.letGo(['v'])
+    clock.advance(1000)
+    t.match(await asked, { code: 'TARGET_UNAVAILABLE' })
+    t.same(volumes.openIds, [])
+  },
+)
