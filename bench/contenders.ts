@@ -27,6 +27,9 @@ export interface CloneServer {
   readonly golden: string
   readonly clones: readonly string[]
   readonly cacheBytes: number
+  /** A clone of its own that is served over NBD there, by the name `clone`. */
+  readonly nbdClone: string
+  readonly nbdSocket: string
 }
 
 /** What a bench has to end and to remove, however it ends. */
@@ -81,8 +84,18 @@ export async function makeClones(
   leftovers.push(runDir)
   await importRaw({ layersDir, layerId: 'golden', sizeBytes, sourcePath: raw })
   const clones = Array.from({ length: count }, (_, i) => `clone${i}`)
-  for (const layerId of clones) await createLayer({ layersDir }, { layerId, sizeBytes })
-  return { layersDir, runDir, sizeBytes, golden: 'golden', clones, cacheBytes: 1 << 30 }
+  const nbdClone = 'nbd'
+  for (const layerId of [...clones, nbdClone]) await createLayer({ layersDir }, { layerId, sizeBytes })
+  return {
+    layersDir,
+    runDir,
+    sizeBytes,
+    golden: 'golden',
+    clones,
+    cacheBytes: 1 << 30,
+    nbdClone,
+    nbdSocket: join(runDir, 'nbd.sock'),
+  }
 }
 
 /** Our portal, in a process of its own. */
@@ -101,6 +114,16 @@ export async function startOurs(clones: CloneServer): Promise<Contender> {
     })
   })
   return { name: 'ours', port, process: child }
+}
+
+/** A server that is ended with the bench; it listens where the caller told it to. */
+export function spawnContender(program: string, argv: readonly string[]): Contender {
+  const child = spawn(program, argv, { stdio: ['ignore', 'ignore', 'inherit'] })
+  child.on('error', () => {
+    process.stderr.write(`${program} does not start\n`)
+  })
+  running.push(child)
+  return { name: program, port: 0, process: child }
 }
 
 /** Asks our target how often it read a chunk of the golden layer from the file: the most, and in all. */

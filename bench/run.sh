@@ -4,8 +4,8 @@ set -eu
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 name=${1:-target}
-for program in cc tgtd tgtadm qemu-img; do
-  command -v "$program" >/dev/null || { echo "the bench needs $program (Debian: gcc, tgt, qemu-utils)" >&2; exit 2; }
+for program in cc tgtd tgtadm qemu-img qemu-storage-daemon fio; do
+  command -v "$program" >/dev/null || { echo "the bench needs $program (Debian: gcc, tgt, qemu-utils, qemu-system-common, fio)" >&2; exit 2; }
 done
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/ingot-bench
 mkdir -p "$cache"

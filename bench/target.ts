@@ -1,6 +1,7 @@
 // Our portal over clones against tgtd over raw files with the same bytes: alternating rounds of the same loads.
 // Prints medians and, last, the ratios as one JSON object: ours divided by tgtd's.
 import { join } from 'node:path'
+import { compareNbd } from './nbd.js'
 import {
   load,
   makeClones,
@@ -102,13 +103,17 @@ await runBench(async (scratch) => {
   writeRandom(raw, SIZE_BYTES)
   const clones = await makeClones(scratch, raw, SIZE_BYTES, FIRST + rounds)
   const copies = await rawCopies(scratch, raw, FIRST + rounds)
-  const single = await compare(await startOurs(clones), await startTgtd(copies), LOADS, rounds)
+  const ours = await startOurs(clones)
+  const tgtd = await startTgtd(copies)
+  const single = await compare(ours, tgtd, LOADS, rounds)
+  const nbd = await compareNbd(scratch, raw, { contender: ours, socket: clones.nbdSocket }, rounds)
+  for (const contender of [ours, tgtd]) await stop(contender)
   const crowdRaw = join(scratch, 'crowd.raw')
   writeRandom(crowdRaw, CROWD_SIZE_BYTES)
   const crowd = await makeClones(scratch, crowdRaw, CROWD_SIZE_BYTES, CROWD)
   const crowdCopies = await rawCopies(scratch, crowdRaw, CROWD)
   const many = await compare(await startOurs(crowd), await startTgtd(crowdCopies), CROWD_LOADS, rounds)
-  return { ...single, ...many }
+  return { ...single, ...many, ...nbd }
 })
 
 async function compare(
@@ -131,7 +136,5 @@ async function compare(
       `${name}: ours ${mine.toFixed(0)}, tgtd ${theirs.toFixed(0)}, ratio ${ratios[name]}\n`,
     )
   }
-  await stop(ours)
-  await stop(peer)
   return ratios
 }

@@ -6,6 +6,7 @@ import type { TargetSpec } from '../src/rootdisk/export.js'
 import { IscsiPortal } from '../src/rootdisk/iscsi/portal.js'
 import { CACHE_CHUNK_BYTES } from '../src/rootdisk/volume/chunk-memory.js'
 import { GoldenCache } from '../src/rootdisk/volume/golden-cache.js'
+import { serveDevice } from '../src/rootdisk/nbd/serve-device.js'
 import { IoThreads } from '../src/rootdisk/volume/io-threads.js'
 import type { LayerFiles } from '../src/rootdisk/volume/layer-files.js'
 import { LayerStore } from '../src/rootdisk/volume/layer-store.js'
@@ -39,19 +40,24 @@ const targets = setup.clones.map((layerId, i): TargetSpec => {
   return { iqn: `${IQN}${i}`, initiatorIqn: 'iqn.2026-01.load:0', chap: undefined, luns }
 })
 const byName = new Map(targets.map((target) => [target.iqn, target]))
+const deps = {
+  emit: () => undefined,
+  clock: systemClock,
+  log: pino({ level: 'warn' }, pino.destination(2)),
+  allocate: io.allocate,
+}
 const portal = new IscsiPortal(
   { host: '127.0.0.1', port: 0, maxSessionsPerTarget: 1024 },
-  {
-    targets: { find: (name) => byName.get(name), list: () => targets },
-    emit: () => undefined,
-    clock: systemClock,
-    log: pino({ level: 'warn' }, pino.destination(2)),
-    allocate: io.allocate,
-  },
+  { ...deps, targets: { find: (name) => byName.get(name), list: () => targets } },
 )
-await portal.start((cause) => {
-  throw cause
-})
+const chain = [setup.nbdClone, setup.golden].map((layerId) => ({ layerId, sizeBytes }))
+const device = await openShared(store, chain)
+const nbd = serveDevice({ device, socketPath: setup.nbdSocket, name: 'clone' }, deps)
+for (const service of [portal, nbd]) {
+  await service.start((cause) => {
+    throw cause
+  })
+}
 process.stdout.write(`${portal.port}\n`)
 process.stdin.on('data', () => {
   const counts = [...reads.values()]
