@@ -37,10 +37,15 @@ async function rack(t: Test): Promise<{ daemons: Daemons; first: PlacedDisk; sec
 
 async function placedServer(daemons: Daemons, number: number): Promise<PlacedDisk> {
   const disk = await daemons.server(number, 'golden')
+  return { ...disk, name: `s${number}`, worker: placementOf(daemons)(disk.iqn) }
+}
+
+/** Which worker has a target, as the registry is now. */
+function placementOf(daemons: Daemons): (iqn: string) => number | undefined {
   const registry = openRegistry(daemons.registryFile, { readOnly: true })
-  const worker = readPlacement(registry, WORKERS).ofTarget(disk.iqn)
+  const placement = readPlacement(registry, WORKERS)
   registry.close()
-  return { ...disk, name: `s${number}`, worker }
+  return (iqn) => placement.ofTarget(iqn)
 }
 
 async function guestOf(t: Test, daemons: Daemons, disk: DiskAccess): Promise<CountingGuest> {
@@ -115,6 +120,32 @@ void t.test('servers in two workers', async (t) => {
     t.same(await Promise.all(guests.map((guest) => guest.write(2))), [true, true])
   })
 
+  await t.test('a server that gets a disk of the other one goes to its worker, and back', async (t) => {
+    const volumes = (await daemons.api('GET', '/volumes')).body as {
+      volumes: { name: string; server?: string }[]
+    }
+    const volume = volumes.volumes.find(({ server }) => server === first.name)?.name
+    t.match(await daemons.api('POST', '/snapshots', { volume, name: 'shot' }), { status: 202 })
+    await until('the snapshot is there', async () => {
+      const { body } = await daemons.api('GET', '/snapshots/shot')
+      return (body as { status: string }).status === 'available'
+    })
+    t.match(await daemons.api('POST', '/volumes', { name: 'copy', snapshot: 'shot' }), { status: 201 })
+    const [staying, moved] = guests
+    for (const what of ['attach', 'detach']) {
+      const asked = await daemons.api('POST', `/servers/${second.name}/${what}`, { volume: 'copy' })
+      t.match(asked, { status: /^20[04]$/ }, what)
+      const isTogether = placementOf(daemons)(second.iqn) === placementOf(daemons)(first.iqn)
+      t.equal(isTogether, what === 'attach')
+      await until('it moves', () => moved?.isCut ?? false)
+      await moved?.login()
+      t.ok(await moved?.write(3))
+      t.same(await moved?.wrongBlocks(), [])
+      t.ok(await staying?.write(3), 'the other one stays')
+      t.notOk(staying?.isCut)
+    }
+  })
+
   await t.test('SIGKILL of the parent: its workers end before the next one has any', async (t) => {
     const pids = await workerPids(daemons)
     process.kill((await daemons.targetPid()) ?? 0, 'SIGKILL')
@@ -129,17 +160,6 @@ void t.test('servers in two workers', async (t) => {
       })
       t.same(await guest.wrongBlocks(), [])
     }
-  })
-
-  await t.test('SIGTERM: all sessions and processes end within two seconds', async (t) => {
-    await daemons.kill() // or it would start another target
-    const before = performance.now()
-    process.kill((await daemons.targetPid()) ?? 0, 'SIGTERM')
-    await until('all sessions end', () => guests.every(({ isCut }) => isCut))
-    const tookMs = performance.now() - before
-    t.ok(tookMs < STOP_LIMIT_MS, `it took ${Math.round(tookMs)} ms`)
-    await until('everything has ended', async () => (await workerPids(daemons)).length === 0)
-    await daemons.start()
   })
 
   await t.test(`QEMU and libnbd reach both${because}`, { skip: missing.length > 0 }, async (t) => {
@@ -167,5 +187,15 @@ void t.test('servers in two workers', async (t) => {
         exports.find((each) => each['export-name'] === name),
         { 'export-size': DISK_BYTES },
       )
+  })
+
+  await t.test('SIGTERM: all sessions and processes end within two seconds', async (t) => {
+    await daemons.kill() // or it would start another target
+    const before = performance.now()
+    process.kill((await daemons.targetPid()) ?? 0, 'SIGTERM')
+    await until('all sessions end', () => guests.every(({ isCut }) => isCut))
+    const tookMs = performance.now() - before
+    t.ok(tookMs < STOP_LIMIT_MS, `it took ${Math.round(tookMs)} ms`)
+    await until('everything has ended', async () => (await workerPids(daemons)).length === 0)
   })
 })
