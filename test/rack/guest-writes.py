@@ -1,15 +1,16 @@
-"""Runs in a guest: writes files without pause until /run/writes.stop exists.
+"""Runs in a guest: `guest-writes.py NAME FOLDER` writes files into FOLDER without pause until /run/writes.NAME.stop exists.
 
-A file is named in the manifest (the format of sha256sum) after its own fsync, and the manifest is synced too. What
-/run/writes.times gets, one line of CLOCK_MONOTONIC seconds for each file that is safe, is in memory: it tells of the
-time in which the disk was away.
+A file is named in the manifest beside it (the format of sha256sum) after its own fsync, and the manifest is synced too.
+What /run/writes.NAME.times gets, one line of CLOCK_MONOTONIC seconds for each file that is safe, is in memory: it tells
+of the time in which the disk was away.
 """
 
 import hashlib
 import os
+import sys
 import time
 
-FOLDER = '/var/lib/ingot-writes'
+NAME, FOLDER = sys.argv[1:]
 SIZES = (512, 4096, 12288, 70000)
 
 
@@ -23,9 +24,9 @@ def write_synced(path, data):
 def main():
     os.makedirs(FOLDER, exist_ok=True)
     folder = os.open(FOLDER, os.O_RDONLY | os.O_DIRECTORY)
-    with open('/root/writes.manifest', 'w') as manifest, open('/run/writes.times', 'w') as times:
+    with open(f'{FOLDER}/manifest', 'w') as manifest, open(f'/run/writes.{NAME}.times', 'w') as times:
         count = 0
-        while not os.path.exists('/run/writes.stop'):
+        while not os.path.exists(f'/run/writes.{NAME}.stop'):
             data = os.urandom(SIZES[count % len(SIZES)])
             path = f'{FOLDER}/{count:06d}'
             write_synced(path, data)

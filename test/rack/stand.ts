@@ -33,6 +33,14 @@ export interface StandOptions {
   readonly target?: readonly string[]
 }
 
+/** What a stand's configuration may be told. */
+export interface StandChoices {
+  /** Whether `ingotd` starts `ingot-targetd` (the default), or nobody does. */
+  readonly isTargetManaged?: boolean
+  /** Sections of the file that it has not by itself. */
+  readonly more?: string
+}
+
 /** A rig with the daemons in its namespace: what a rack is, in one directory. */
 export class Stand {
   readonly dir: string
@@ -160,9 +168,9 @@ export class Stand {
     return result.stdout
   }
 
-  /** Who starts `ingot-targetd` from the daemon's next start on: the daemon (the default), or nobody. */
-  async setTargetManaged(isManaged: boolean): Promise<void> {
-    await writeFile(join(this.dir, 'ingot.toml'), this.#config(isManaged))
+  /** Writes the configuration that holds from the daemons' next start on. */
+  async configure(choices: StandChoices): Promise<void> {
+    await writeFile(join(this.dir, 'ingot.toml'), this.#config(choices))
   }
 
   /** Starts `ingot-targetd` in the namespace by itself; the daemon must not be managing one. */
@@ -208,7 +216,7 @@ export class Stand {
     return runCommand(process.execPath, argv, { timeoutMs: 1_200_000, ...(onStdout && { onStdout }) })
   }
 
-  #config(isTargetManaged = true): string {
+  #config({ isTargetManaged = true, more = '' }: StandChoices = {}): string {
     return [
       `state_dir = "${join(this.dir, 'state')}"`,
       `run_dir = "${join(this.dir, 'run')}"`,
@@ -221,6 +229,7 @@ export class Stand {
       ...this.#target,
       `[image]`,
       `cache_dir = "${CACHE_DIR}"`,
+      more,
       '',
     ].join('\n')
   }
