@@ -34,14 +34,15 @@ async function nothingRuns(t: Test, daemons: Daemons): Promise<void> {
 void t.test('a bad configuration is refused with line, path and rule', async (t) => {
   const daemons = await Daemons.make(t)
   const good = readFileSync(daemons.configFile, 'utf8')
+  const lines = good.split('\n').length - 1
   const cases: [string, RegExp][] = [
     [
       `${good}\n[image]\nmax_size_bytes = "1 GiB"\n`,
-      /ingot\.toml:10: image\.max_size_bytes: expected an integer/,
+      new RegExp(`ingot\\.toml:${lines + 3}: image\\.max_size_bytes: expected an integer`),
     ],
     [`log_level = "loud"\n${good}`, /ingot\.toml:1: log_level: expected one of .*got "loud"/],
     [good.replace('port =', 'prot ='), /ingot\.toml:7: target\.prot: expected one of the keys/],
-    [`${good}\n[image\n`, /ingot\.toml:9: expected TOML/],
+    [`${good}\n[image\n`, new RegExp(`ingot\\.toml:${lines + 2}: expected TOML`)],
     [good.replace('127.0.0.1', '127.0.0.256'), /ingot\.toml:6: target\.address: expected the IPv4 address/],
   ]
   for (const [text, sentence] of cases) {
