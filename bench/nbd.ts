@@ -66,7 +66,7 @@ async function ioPerCpu({ contender, socket }: NbdServer, mode: string): Promise
     { timeoutMs: 60_000 },
   )
   // fio greets before it reports
-  const { jobs } = JSON.parse(stdout) as {
+  const { jobs } = JSON.parse(stdout.slice(stdout.indexOf('{'))) as {
     jobs: { read: { total_ios: number }; write: { total_ios: number } }[]
   }
   const ios = (jobs[0]?.read.total_ios ?? 0) + (jobs[0]?.write.total_ios ?? 0)
