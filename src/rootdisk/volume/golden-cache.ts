@@ -148,9 +148,9 @@ export class GoldenCache {
   }
 
   /** The reader of `chunk` goes from low to high: loads what comes next, more at a time as long as that is read. */
-  #readAhead(files: LayerFiles, layer: OpenLayer, { index, ahead, owner }: Chunk): void {
-    const first = owner.chunks.get(index)
-    if (first !== undefined) first.ahead = 0
+  #readAhead(files: LayerFiles, layer: OpenLayer, reached: Chunk): void {
+    const { index, ahead, owner } = reached
+    reached.ahead = 0
     const middle = index + Math.ceil(ahead / 2)
     for (let next = index + 1; next <= index + ahead; next++) {
       if (owner.chunks.has(next) || !hasData(layer, next)) continue

@@ -131,10 +131,7 @@ export class IoThreads implements Service {
   #begin(): void {
     const isLone = this.#freeSlots.length === RING_SLOTS - 1
     if (isLone && this.#impatience > 0) this.#impatience--
-    else if (isLone) {
-      this.#ring.expectEnd()
-      if (!this.#ring.waitForEnd(LONE_MS)) this.#impatience = LONE_PAUSE
-    }
+    else if (isLone && !this.#ring.waitForEnd(LONE_MS)) this.#impatience = LONE_PAUSE
     this.#listen()
   }
 
