@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
@@ -33,7 +34,7 @@ void t.test('1,000 clones of a 40 GiB image hold one map of it, and pages for wh
     },
   }
   const store = disk.store({ files, cache: new GoldenCache(MIB) })
-  const before = memoryBytes()
+  const before = await memoryBytes()
   const volumes: Volume[] = []
   const openClone = async (i: number): Promise<void> => {
     const top = { layerId: `clone-${String(i)}`, sizeBytes: 40 * GIB }
@@ -43,7 +44,7 @@ void t.test('1,000 clones of a 40 GiB image hold one map of it, and pages for wh
     volumes.push(volume)
   }
   for (let i = 0; i < 1000; i += 50) await Promise.all(Array.from({ length: 50 }, (_, k) => openClone(i + k)))
-  const grew = memoryBytes() - before
+  const grew = (await memoryBytes()) - before
   t.comment(`${(grew / MIB).toFixed(1)} MiB for 1,000 clones, ${String(opened)} descriptors`)
   t.ok(grew > 640 * MAP_PAGE_BYTES + 1000 * 4 * MAP_PAGE_BYTES, 'it is the maps that are measured')
   // an open volume itself may take 8 KiB
@@ -54,11 +55,17 @@ void t.test('1,000 clones of a 40 GiB image hold one map of it, and pages for wh
   t.equal(opened, 0)
 })
 
-function memoryBytes(): number {
+/** What lives: the least of several collections, as buffers and compiled code are let go of some turns after the first. */
+async function memoryBytes(): Promise<number> {
   setFlagsFromString('--expose-gc')
-  runInNewContext('gc()')
-  const { heapUsed, arrayBuffers } = process.memoryUsage()
-  return heapUsed + arrayBuffers
+  let least = Infinity
+  for (let round = 0; round < 8; round++) {
+    runInNewContext('gc()')
+    await setImmediate()
+    const { heapUsed, arrayBuffers } = process.memoryUsage()
+    least = Math.min(least, heapUsed + arrayBuffers)
+  }
+  return least
 }
 
 const layer = (layerId: string): LayerSpec => ({ layerId, sizeBytes: MIB })
