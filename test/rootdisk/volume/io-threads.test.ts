@@ -63,6 +63,21 @@ void t.test('writes from memory of the threads and from any other land in the fi
   t.ok(readFileSync(path).equals(pages(128)), 'every page is in its place')
 })
 
+void t.test('a large write from the middle of a page lands whole', async (t) => {
+  const io = await threads(t, 1)
+  const { fd, path } = file(t, Buffer.alloc(128 * PAGE))
+  const from = io.allocate(100 * PAGE)
+  from.set(pages(100))
+  await settled((done) => io.files.write(fd, from, 5 * 512, done))
+  const content = readFileSync(path)
+  t.ok(content.subarray(5 * 512, 5 * 512 + from.length).equals(from), 'all of it is there')
+  t.equal(
+    content.findLastIndex((byte) => byte !== 0),
+    5 * 512 + from.length - 1,
+    'and nothing behind it',
+  )
+})
+
 void t.test(
   'an error of the system keeps its code, a file that ends too early is an I/O error',
   async (t) => {
