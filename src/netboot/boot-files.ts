@@ -15,6 +15,8 @@ export interface BootFile {
 export interface BootFilesOptions {
   /** Searched in this order, e.g. an operator's directory, then `/usr/lib/ipxe`. */
   readonly directories: readonly string[]
+  /** What a name asked for is called in a directory; where there is none of that name, the name itself holds. */
+  readonly aliases?: ReadonlyMap<string, string>
   /** Default 64 MiB. */
   readonly cacheBytes?: number
   /** Larger files are read piece by piece. Default 16 MiB. */
@@ -35,6 +37,7 @@ const MISSING: ReadonlySet<string | undefined> = new Set([
 /** Read-only boot files by name, from a search path, for TFTP and HTTP alike. Never blocks on a disk. */
 export class BootFiles {
   readonly #directories: readonly string[]
+  readonly #aliases: ReadonlyMap<string, string>
   readonly #cacheBytes: number
   readonly #cachedFileBytes: number
   /** By real path, modification time and size; the oldest use comes first. */
@@ -44,6 +47,7 @@ export class BootFiles {
 
   constructor(options: BootFilesOptions) {
     this.#directories = options.directories
+    this.#aliases = options.aliases ?? new Map()
     this.#cacheBytes = options.cacheBytes ?? DEFAULT_CACHE_BYTES
     this.#cachedFileBytes = Math.min(options.cachedFileBytes ?? DEFAULT_FILE_BYTES, this.#cacheBytes)
   }
@@ -52,8 +56,10 @@ export class BootFiles {
   async open(name: string): Promise<BootFile | undefined> {
     const path = bootPath(name)
     if (path === undefined) return undefined
+    const alias = this.#aliases.get(path)
     for (const directory of this.#directories) {
-      const file = await this.#openIn(directory, path)
+      const aliased = alias === undefined ? undefined : await this.#openIn(directory, alias)
+      const file = aliased ?? (await this.#openIn(directory, path))
       if (file !== undefined) return file
     }
     return undefined

@@ -20,6 +20,17 @@ void t.test('the first directory of the search path wins, and a missing one is p
   t.equal(await files.open('c'), undefined)
 })
 
+void t.test(
+  'a name is another one in a directory that has it, but never in one that comes later',
+  async (t) => {
+    const root = t.testdir({ own: { x: 'own x' }, debian: { x: 'unsigned x', 'x.signed': 'signed x' } })
+    const aliases = new Map([['x', 'x.signed']])
+    const [own, debian] = [join(root, 'own'), join(root, 'debian')]
+    t.equal(await text(await new BootFiles({ directories: [debian], aliases }).open('x')), 'signed x')
+    t.equal(await text(await new BootFiles({ directories: [own, debian], aliases }).open('x')), 'own x')
+  },
+)
+
 void t.test('a changed file is read again', async (t) => {
   const root = t.testdir({ a: 'old' })
   const files = new BootFiles({ directories: [root] })

@@ -4,7 +4,7 @@ import type { Clock, Timer } from '../../clock.js'
 import type { EmitEvent } from '../../events.js'
 import type { Service } from '../../service.js'
 import { MalformedPacket } from '../../wire/malformed-packet.js'
-import { bootPath, inMemory, type BootFile, type BootFiles } from '../boot-files.js'
+import { bootPath, type BootFile, type BootFiles } from '../boot-files.js'
 import { limitEvents } from '../event-limiter.js'
 import { DEFAULT_TFTP_LIMITS, negotiate, type TftpLimits } from './negotiate.js'
 import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket } from './packet.js'
@@ -31,7 +31,9 @@ export interface TftpServerDeps {
   readonly options: TftpServerOptions
   readonly files: BootFiles
   /** A file made for this client (`autoexec.ipxe`), asked before the directories. */
-  readonly virtualFile?: (name: string, clientIp: string) => Uint8Array | undefined
+  readonly virtualFile?: (name: string, clientIp: string) => Promise<BootFile | undefined>
+  /** Names that clients ask for and do without: no event when there is none. */
+  readonly isOptional?: (name: string) => boolean
   readonly emit: EmitEvent
   readonly clock: Clock
   readonly log: Logger
@@ -199,14 +201,15 @@ export class TftpServer implements Service {
 
   async #open(filename: string, ip: string): Promise<{ file: BootFile; isVirtual: boolean } | undefined> {
     const path = bootPath(filename)
-    const virtual = path === undefined ? undefined : this.#deps.virtualFile?.(path, ip)
-    if (virtual !== undefined) return { file: inMemory(virtual), isVirtual: true }
     try {
+      const virtual = path === undefined ? undefined : await this.#deps.virtualFile?.(path, ip)
+      if (virtual !== undefined) return { file: virtual, isVirtual: true }
       const file = await this.#deps.files.open(filename)
       if (file !== undefined) return { file, isVirtual: false }
     } catch (err) {
       this.#log.error({ err, ip }, 'boot file cannot be opened')
     }
+    if (path !== undefined && this.#deps.isOptional?.(path) === true) return undefined
     this.#emitBounded({
       kind: 'tftp.not-found',
       message: `no boot file ${printable(filename)} in the loader directories`,

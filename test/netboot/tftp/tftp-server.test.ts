@@ -6,7 +6,7 @@ import pino from 'pino'
 import t, { type Test } from 'tap'
 import { systemClock, type Clock } from '../../../src/clock.js'
 import type { DaemonEvent } from '../../../src/events.js'
-import { BootFiles } from '../../../src/netboot/boot-files.js'
+import { BootFiles, inMemory } from '../../../src/netboot/boot-files.js'
 import { decodeTftp, encodeTftp, type TftpPacket } from '../../../src/netboot/tftp/packet.js'
 import { TftpServer, type TftpServerOptions } from '../../../src/netboot/tftp/tftp-server.js'
 import { download } from '../../fakes/lossy-tftp-client.js'
@@ -33,7 +33,9 @@ async function serve(
   const server = new TftpServer({
     options: { address: HOST, port: 0, ...more },
     files: new BootFiles({ directories: [directory], cachedFileBytes: 100_000 }),
-    virtualFile: (name, ip) => (name === 'autoexec.ipxe' ? Buffer.from(`for ${ip}`) : undefined),
+    virtualFile: (name, ip) =>
+      Promise.resolve(name === 'autoexec.ipxe' ? inMemory(Buffer.from(`for ${ip}`)) : undefined),
+    isOptional: (name) => name === 'shim_certificate_0.efi',
     emit: (event) => events.push(event),
     clock,
     log: pino({ level: 'silent' }),
@@ -274,3 +276,17 @@ void t.test(
     t.equal(server.port, port)
   },
 )
+
+void t.test('a name that clients do without is not found, without an event', async (t) => {
+  const { port, events } = await serve(t, {})
+  const socket = await peer(t)
+  for (const name of ['shim_certificate_0.efi', 'other.efi']) {
+    socket.send(rrq(name), port, HOST)
+    const { packet } = await answer(socket)
+    t.match(packet, { op: 'error', code: 1 })
+  }
+  t.same(
+    events.map(({ message }) => message),
+    ['no boot file other.efi in the loader directories'],
+  )
+})
