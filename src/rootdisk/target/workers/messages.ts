@@ -29,6 +29,7 @@ export type ToWorker =
   /** Comes with the socket of a client that has negotiated. */
   | { readonly kind: 'nbd'; readonly client: Omit<HandedClient, 'received'>; readonly received: string }
   | { readonly kind: 'claim'; readonly id: number; readonly isGranted: boolean }
+  | { readonly kind: 'ping' }
 
 /** Why a call failed; a code when an operator is to know it. */
 export interface CallFailure {
@@ -39,8 +40,12 @@ export interface CallFailure {
 /** From a worker. */
 export type FromWorker =
   | { readonly kind: 'ready' }
+  | { readonly kind: 'pong' }
   | { readonly kind: 'answer'; readonly id: number; readonly value?: unknown }
   | { readonly kind: 'failure'; readonly id: number; readonly failure: CallFailure }
   | { readonly kind: 'event'; readonly event: DaemonEvent }
   | { readonly kind: 'take'; readonly id: number; readonly layerId: string }
   | { readonly kind: 'let-go'; readonly layerId: string }
+
+/** What a worker says of its own accord. */
+export type Unprompted = Exclude<FromWorker, { kind: 'ready' | 'pong' | 'answer' | 'failure' }>

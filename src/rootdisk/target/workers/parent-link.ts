@@ -63,6 +63,9 @@ export class ParentLink implements LayerClaims {
         this.#claims.get(message.id)?.(message.isGranted)
         this.#claims.delete(message.id)
         break
+      case 'ping':
+        this.#send({ kind: 'pong' })
+        break
       default:
         if (socket !== undefined) give(duties, message, socket) // else the parent gave it up meanwhile
     }

@@ -3,7 +3,7 @@ import type { RunningProcess } from '../../../command.js'
 import type { EmitEvent } from '../../../events.js'
 import type { Service } from '../../../service.js'
 import { ClaimedLayers } from './claimed-layers.js'
-import type { FromWorker } from './messages.js'
+import type { Unprompted } from './messages.js'
 import { WorkerProcess } from './worker-process.js'
 
 /** How long a worker waits for another to let a layer go: a planned end of its sessions takes two seconds. */
@@ -57,7 +57,7 @@ export class WorkerPool implements Service {
     return worker
   }
 
-  #onMessage(index: number, message: Exclude<FromWorker, { kind: 'ready' | 'answer' | 'failure' }>): void {
+  #onMessage(index: number, message: Unprompted): void {
     if (message.kind === 'event') this.#emit(message.event)
     else if (message.kind === 'let-go') this.#claimed.letGo(message.layerId, index)
     else {

@@ -2,12 +2,15 @@ import type { Socket } from 'node:net'
 import { atMost, type Clock } from '../../../clock.js'
 import type { RunningProcess } from '../../../command.js'
 import { DaemonError } from '../../../errors.js'
-import type { CallFailure, FromWorker, ToWorker, WorkerCall, WorkerCalls } from './messages.js'
+import type { CallFailure, FromWorker, ToWorker, Unprompted, WorkerCall, WorkerCalls } from './messages.js'
 
 /** How long whoever needs a worker waits for one that is being started again. */
 const PATIENCE_MS = 10_000
 /** A worker that has not ended by then is killed: it has nothing that SIGKILL would lose. */
 const STOP_LIMIT_MS = 5000
+/** How often a worker is asked whether it lives, and how often in a row it may fail to answer. */
+const PING_MS = 5000
+const MOST_UNANSWERED = 3
 /** A worker that dies this often in a minute takes its parent along. */
 const MOST_DEATHS = 10
 const DEATHS_WITHIN_MS = 60_000
@@ -20,7 +23,7 @@ export interface WorkerProcessDeps {
   /** Starts the process. */
   readonly begin: () => RunningProcess
   /** What is no answer. */
-  readonly onMessage: (message: Exclude<FromWorker, { kind: 'ready' | 'answer' | 'failure' }>) => void
+  readonly onMessage: (message: Unprompted) => void
   /** The process is gone, unasked; another one is started when `isLast` is false. */
   readonly onDeath: (how: string, isLast: boolean) => void
 }
@@ -40,6 +43,7 @@ export class WorkerProcess {
   #child: RunningProcess | undefined
   #isUp = false
   #isStopping = false
+  #unanswered = 0
   #deathsMs: number[] = []
   #lastId = 0
 
@@ -117,10 +121,14 @@ export class WorkerProcess {
   }
 
   #onMessage(message: FromWorker): void {
+    this.#unanswered = 0
     switch (message.kind) {
       case 'ready':
         this.#isUp = true
+        this.#watch()
         this.#wake()
+        break
+      case 'pong':
         break
       case 'answer':
         this.#taken(message.id)?.resolve(message.value)
@@ -131,6 +139,21 @@ export class WorkerProcess {
       default:
         this.#deps.onMessage(message)
     }
+  }
+
+  // One that hangs would keep its servers waiting for ever. Asking again before the end gives an answer that waits in
+  // the channel, because it was this process that stood still, the time to be read.
+  #watch(child = this.#child): void {
+    this.#deps.clock.after(PING_MS, () => {
+      if (child === undefined || this.#child !== child || this.#isStopping) return
+      if (this.#unanswered === MOST_UNANSWERED) {
+        child.kill('SIGKILL')
+        return
+      }
+      this.#unanswered++
+      this.#send(child, { kind: 'ping' })
+      this.#watch(child)
+    })
   }
 
   #taken(id: number): Pending | undefined {

@@ -127,3 +127,22 @@ void t.test('a process that does not end when it is told to is killed', async (t
   clock.advance(60_000)
   t.equal(processes.length, 1, 'and not started again')
 })
+
+void t.test('a process that hangs is killed and another one started; one that answers is not', async (t) => {
+  const { worker, processes, clock, deaths } = bench()
+  const started = worker.start()
+  processes[0]?.say({ kind: 'ready' })
+  await started
+  for (let ping = 1; ping <= 10; ping++) {
+    clock.advance(5000)
+    t.equal(processes[0]?.told.length, ping)
+    processes[0]?.say({ kind: 'pong' })
+  }
+  t.same(processes[0]?.signals, [])
+  for (let ping = 0; ping < 4; ping++) clock.advance(5000)
+  t.same(processes[0]?.signals, ['SIGKILL'], 'three questions without an answer')
+  processes[0]?.die()
+  clock.advance(0)
+  t.same(deaths, [false])
+  t.equal(processes.length, 2)
+})
