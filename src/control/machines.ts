@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Clock } from '../clock.js'
 import { DaemonError } from '../errors.js'
+import { isLoaderName } from '../netboot/loader-table.js'
 import type { MachineRecord } from '../registry/records.js'
 import type { Registry } from '../registry/registry.js'
 import { formatIpv4, isInSubnet, parseIpv4, type Subnet } from '../wire/ipv4.js'
@@ -15,6 +16,8 @@ export interface NewMachine {
   readonly firmware: 'bios' | 'uefi'
   readonly bmcUrl?: string | undefined
   readonly bmcCredentialsFile?: string | undefined
+  /** A plain file name: its loader instead of the table's. */
+  readonly loader?: string | undefined
   /** Absolute path of the file that the serial console is logged to. */
   readonly consoleFile?: string | undefined
 }
@@ -51,6 +54,7 @@ export class Machines {
       firmware: input.firmware,
       bmcUrl: input.bmcUrl,
       bmcCredentialsFile: input.bmcCredentialsFile,
+      loader: input.loader === undefined ? undefined : checkLoader(input.loader),
       consoleFile: input.consoleFile,
       nics: input.nics.map((nic, position) => ({
         machineId: id,
@@ -73,6 +77,16 @@ export class Machines {
     const machine = this.#registry.machines.find(idOrName)
     if (machine === undefined) throw new DaemonError('NOT_FOUND', `no machine ${JSON.stringify(idOrName)}`)
     return machine
+  }
+
+  /**
+   * Gives a machine a loader of its own for whatever firmware it boots with; undefined: the table's again.
+   * @throws DaemonError NOT_FOUND, INVALID_INPUT
+   */
+  setLoader(idOrName: string, loader: string | undefined): MachineRecord {
+    const { id } = this.get(idOrName)
+    this.#registry.machines.setLoader(id, loader === undefined ? undefined : checkLoader(loader))
+    return this.get(id)
   }
 
   /** Every machine. */
@@ -107,6 +121,14 @@ export class Machines {
 
 function isHostOf(ip: number, subnet: Subnet): boolean {
   return isInSubnet(ip, subnet) && ip !== subnet.network && ip !== subnet.broadcast
+}
+
+function checkLoader(name: string): string {
+  if (isLoaderName(name)) return name
+  throw new DaemonError(
+    'INVALID_INPUT',
+    `loader: expected a plain file name of the loader directories, got ${JSON.stringify(name)}`,
+  )
 }
 
 function checkMac(text: string): string {

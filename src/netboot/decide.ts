@@ -1,5 +1,5 @@
-import type { BootAnswer, BootClient } from './boot-client.js'
-import type { LoaderTable } from './loader-table.js'
+import { asksToBoot, seenOf, type BootAnswer, type BootClient } from './boot-client.js'
+import type { Loader, LoaderTable } from './loader-table.js'
 
 /** What the registry knows about the machine that asks: the server it belongs to and the disk behind it. */
 export interface BootTarget {
@@ -10,6 +10,8 @@ export interface BootTarget {
   /** The secret part of this server's boot URLs; letters, digits, `-` and `_`. */
   readonly bootToken: string
   readonly firmware: 'bios' | 'uefi'
+  /** The machine's own loader instead of the table's, for every firmware it may have. */
+  readonly loader?: string | undefined
   readonly iqn: string
   readonly initiatorIqn: string
   readonly chapUser: string
@@ -60,7 +62,7 @@ export function decideBoot(
     const bootFile = `${bootUrl(policy, record.bootToken)}/script`
     return { bootFile, nextServer: policy.address, reason: `script of server ${record.serverName} for iPXE` }
   }
-  if (client.isHttpClient || client.isPxeClient) return loaderAnswer(client, policy)
+  if (asksToBoot(client)) return loaderAnswer(client, record, policy)
   return { reason: 'address only: neither PXE, HTTP boot nor iPXE asks (an operating system does)' }
 }
 
@@ -73,20 +75,42 @@ export function decideScript(record: BootTarget | undefined): ScriptChoice {
   return { script: 'server', reason: `server ${record.serverName} boots from ${record.iqn}` }
 }
 
-function loaderAnswer(client: BootClient, policy: BootPolicy): BootAnswer {
-  if (client.arch === undefined)
-    return { reason: 'address only: the firmware names no architecture (option 93)' }
-  const loader = policy.loaders.get(client.arch)
-  if (loader === undefined) return { reason: `address only: no loader for architecture ${client.arch}` }
-  if (!client.isHttpClient) {
-    const reason = `loader ${loader.file} by TFTP for ${loader.name}`
-    return { bootFile: loader.file, nextServer: policy.address, reason }
+// Chosen by what asks now, never by what the machine is said to be: one box asks as BIOS, UEFI and HTTP client.
+function loaderAnswer(client: BootClient, record: BootTarget, policy: BootPolicy): BootAnswer {
+  const row = client.arch === undefined ? undefined : policy.loaders.get(client.arch)
+  const file = record.loader ?? row?.file
+  if (file === undefined) return noLoader(client, record, row)
+  const kind = row?.name ?? 'an unnamed architecture'
+  if (!isByHttp(client, row)) {
+    return { bootFile: file, nextServer: policy.address, reason: `loader ${file} by TFTP for ${kind}` }
   }
   // UEFI 2.10 §24.7.3.1: without HTTPClient in the reply OVMF (2022.11) repeats its DISCOVER for ever.
   return {
-    bootFile: `http://${policy.address}:${policy.httpPort}/boot/loaders/${encodeURIComponent(loader.file)}`,
+    bootFile: `http://${policy.address}:${policy.httpPort}/boot/loaders/${encodeURIComponent(file)}`,
     nextServer: policy.address,
     vendorClass: 'HTTPClient',
-    reason: `loader ${loader.file} by HTTP for ${loader.name}`,
+    reason: `loader ${file} by HTTP for ${kind}`,
   }
+}
+
+function isByHttp(client: BootClient, row: Loader | undefined): boolean {
+  return client.isHttpClient || (!client.isPxeClient && row?.by === 'http')
+}
+
+function noLoader(client: BootClient, { serverName }: BootTarget, row: Loader | undefined): BootAnswer {
+  const why = whyNone(client.arch, row)
+  const hint = 'name one with "ingot machine set MACHINE --loader FILE"'
+  return {
+    reason: `address only: ${why}`,
+    trouble: {
+      kind: 'boot.no-loader',
+      message: `no loader for the machine of server ${serverName}: ${why}; seen: ${seenOf(client)}; ${hint}`,
+    },
+  }
+}
+
+function whyNone(arch: number | undefined, row: Loader | undefined): string {
+  if (arch === undefined) return 'the firmware names no architecture (option 93)'
+  if (row === undefined) return `architecture ${arch} is not in the loader table`
+  return `architecture ${arch}, ${row.name}: ${row.none ?? 'no loader'}`
 }

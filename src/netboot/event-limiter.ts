@@ -12,7 +12,7 @@ export interface EventLimits {
 const DEFAULT_LIMITS: EventLimits = { quietMs: 10_000, maxSources: 200 }
 
 /**
- * `emit`, but one event of a kind per address and time, and a bound on all of them: for events that anybody on the
+ * `emit`, but one event of a kind per address (or MAC) and time, and a bound on all of them: for events that anybody on the
  * network can cause by sending a packet.
  */
 export function limitEvents(emit: EmitEvent, clock: Clock, limits: EventLimits = DEFAULT_LIMITS): EmitEvent {
@@ -24,7 +24,7 @@ export function limitEvents(emit: EmitEvent, clock: Clock, limits: EventLimits =
       periodStartMs = nowMs
       seen = new Set()
     }
-    const key = `${event.kind} ${event.ip ?? ''} ${event.serverId ?? ''}`
+    const key = `${event.kind} ${event.ip ?? event.mac ?? ''} ${event.serverId ?? ''}`
     if (seen.has(key) || seen.size >= limits.maxSources) return
     seen.add(key)
     emit(event)

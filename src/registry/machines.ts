@@ -1,4 +1,5 @@
 import type { Database, Statement } from 'better-sqlite3'
+import { DaemonError } from '../errors.js'
 import type { MachineRecord, NicRecord } from './records.js'
 import { refusing, refusingInUse } from './refusal.js'
 import { fromRow, type Row } from './row.js'
@@ -6,7 +7,7 @@ import { fromRow, type Row } from './row.js'
 type MachineRow = Omit<Row<MachineRecord>, 'nics'>
 
 const SELECT = `SELECT machines.id, machines.name, machines.firmware, machines.bmc_url AS bmcUrl,
-  machines.bmc_credentials_file AS bmcCredentialsFile, machines.console_file AS consoleFile,
+  machines.bmc_credentials_file AS bmcCredentialsFile, machines.console_file AS consoleFile, machines.loader,
   machines.created_ms AS createdMs FROM machines`
 const SELECT_NIC = 'SELECT mac, machine_id AS machineId, position, ip FROM nics'
 
@@ -22,14 +23,15 @@ export class Machines {
   readonly #list: Statement<[], MachineRow>
   readonly #nics: Statement<[string], Row<NicRecord>>
   readonly #allNics: Statement<[], Row<NicRecord>>
+  readonly #setLoader: Statement<[{ id: string; loader: string | null }]>
   readonly #delete: Statement<[string]>
   readonly #dependants: Statement<[string], string>
 
   constructor(db: Database) {
     this.#db = db
     this.#insert = db.prepare(`INSERT INTO machines
-      (id, name, firmware, bmc_url, bmc_credentials_file, console_file, created_ms)
-      VALUES (@id, @name, @firmware, @bmcUrl, @bmcCredentialsFile, @consoleFile, @createdMs)`)
+      (id, name, firmware, bmc_url, bmc_credentials_file, console_file, loader, created_ms)
+      VALUES (@id, @name, @firmware, @bmcUrl, @bmcCredentialsFile, @consoleFile, @loader, @createdMs)`)
     this.#insertNic = db.prepare(`INSERT INTO nics (mac, machine_id, position, ip)
       VALUES (@mac, @machineId, @position, @ip)`)
     this.#get = db.prepare(`${SELECT} WHERE id = ?`)
@@ -39,6 +41,7 @@ export class Machines {
     this.#list = db.prepare(`${SELECT} ORDER BY name`)
     this.#nics = db.prepare(`${SELECT_NIC} WHERE machine_id = ? ORDER BY position`)
     this.#allNics = db.prepare(`${SELECT_NIC} ORDER BY machine_id, position`)
+    this.#setLoader = db.prepare('UPDATE machines SET loader = @loader WHERE id = @id')
     this.#delete = db.prepare('DELETE FROM machines WHERE id = ?')
     this.#dependants = db
       .prepare<[string], string>(`SELECT 'server ' || name FROM servers WHERE machine_id = ?`)
@@ -83,6 +86,12 @@ export class Machines {
     const nicsOf = new Map<string, Row<NicRecord>[]>(machines.map((machine) => [machine.id, []]))
     for (const nic of this.#allNics.all()) nicsOf.get(nic.machineId)?.push(nic)
     return machines.map((row) => toRecord(row, nicsOf.get(row.id) ?? []))
+  }
+
+  /** Gives a machine a loader of its own, or the table's again. @throws DaemonError NOT_FOUND */
+  setLoader(id: string, loader: string | undefined): void {
+    const { changes } = refusing({ id }, () => this.#setLoader.run({ id, loader: loader ?? null }))
+    if (changes === 0) throw new DaemonError('NOT_FOUND', `no machine has the id ${id}`)
   }
 
   /**

@@ -140,4 +140,7 @@ export const MIGRATIONS: readonly string[] = [
     layer_id TEXT PRIMARY KEY         -- no layer any more; its files may still be there
   ) STRICT;
   `,
+  `
+  ALTER TABLE machines ADD COLUMN loader TEXT;       -- instead of the loader table's: a plain file name
+  `,
 ]

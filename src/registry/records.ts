@@ -69,6 +69,8 @@ export interface MachineRecord {
   readonly firmware: 'bios' | 'uefi'
   readonly bmcUrl: string | undefined
   readonly bmcCredentialsFile: string | undefined
+  /** Its loader instead of the table's: a plain file name. */
+  readonly loader: string | undefined
   /** Where the serial console is logged. */
   readonly consoleFile: string | undefined
   readonly nics: readonly NicRecord[]

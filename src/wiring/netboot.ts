@@ -5,12 +5,13 @@ import type { Config } from '../config.js'
 import { firstSocket, type EntryContext } from './entry.js'
 import type { EmitEvent } from '../events.js'
 import { HttpListener } from '../http/listener.js'
-import type { BootClient } from '../netboot/boot-client.js'
+import { BootDesk } from '../netboot/boot-desk.js'
 import { BootFiles } from '../netboot/boot-files.js'
 import { bootRoutes } from '../netboot/boot-routes.js'
-import { decideBoot, type BootPolicy, type BootTarget } from '../netboot/decide.js'
+import { type BootPolicy, type BootTarget } from '../netboot/decide.js'
 import { DhcpServer } from '../netboot/dhcp/dhcp-server.js'
 import { loadScriptTemplates } from '../netboot/ipxe/script.js'
+import { loaderCheck } from '../netboot/loader-check.js'
 import { parseLoaderTable } from '../netboot/loader-table.js'
 import { TftpServer } from '../netboot/tftp/tftp-server.js'
 import type { ServerRecord } from '../registry/records.js'
@@ -56,7 +57,8 @@ export async function netbootServices(
     log,
   })
   const dhcp = dhcpServer(context, registry, emit, policy)
-  return [http, ...(boot.isTftpEnabled ? [tftp] : []), ...(dhcp === undefined ? [] : [dhcp])]
+  const loaderFiles = loaderCheck(loaders, files, emit)
+  return [loaderFiles, http, ...(boot.isTftpEnabled ? [tftp] : []), ...(dhcp === undefined ? [] : [dhcp])]
 }
 
 function dhcpServer(
@@ -67,7 +69,8 @@ function dhcpServer(
 ): Service | undefined {
   const { subnet, boot } = config
   if (subnet === undefined || boot === undefined) return undefined
-  const firmware = new FirmwareClients()
+  const findTarget = (mac: string): BootTarget | undefined => bootTargetByMac(mac, registry, config)
+  const desk = new BootDesk({ findTarget, emit, clock: systemClock })
   return new DhcpServer(
     {
       serverAddress: boot.address,
@@ -85,36 +88,15 @@ function dhcpServer(
       findMachine: (mac) => dhcpMachineOf(mac, registry),
       isFixedAddress: (ip) => registry.machines.findByIp(ip) !== undefined,
       leases: registry.leases,
-      bootAnswer: (client) => {
-        const target = bootTargetByMac(client.mac, registry, config)
-        if (target !== undefined) firmware.saw(client)
-        return decideBoot(client, target, policy)
-      },
+      bootAnswer: (client) => desk.answer(client, policy),
       clock: systemClock,
       emit: ({ stage, ...event }) => {
-        const isStage = stage !== undefined && firmware.isFirmware(event.mac)
+        const isStage = stage !== undefined && desk.isBooting(event.mac)
         emit(isStage ? { ...event, stage } : event)
       },
       log,
     },
   )
-}
-
-/**
- * Tells the address that firmware asks for from the one its operating system asks for later: only the first is a
- * stage of a boot. Only machines with a server are kept.
- */
-class FirmwareClients {
-  readonly #macs = new Set<string>()
-
-  saw(client: BootClient): void {
-    if (client.isIpxe || client.isPxeClient || client.isHttpClient) this.#macs.add(client.mac)
-    else this.#macs.delete(client.mac)
-  }
-
-  isFirmware(mac: string | undefined): boolean {
-    return mac !== undefined && this.#macs.has(mac)
-  }
 }
 
 async function bootData(): Promise<{
@@ -154,12 +136,14 @@ function bootTargetByMac(mac: string, registry: Registry, config: Config): BootT
 }
 
 function bootTargetOf(server: ServerRecord, registry: Registry, { target }: Config): BootTarget {
+  const machine = registry.machines.get(server.machineId)
   return {
     serverId: server.id,
     serverName: server.name,
     intent: server.bootIntent,
     bootToken: server.bootToken,
-    firmware: registry.machines.get(server.machineId)?.firmware ?? 'bios',
+    firmware: machine?.firmware ?? 'bios',
+    loader: machine?.loader,
     iqn: server.iqn,
     initiatorIqn: server.initiatorIqn,
     chapUser: server.chapUser,

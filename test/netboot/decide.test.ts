@@ -78,7 +78,42 @@ const CASES: readonly [
   ['arm HTTP boot gets a URL (type 18)', http(18), bootTarget(), url('snponly-arm32.efi')],
   ['arm64 HTTP boot gets a URL (type 19)', http(19), bootTarget(), url('snponly-arm64.efi')],
   ['HTTP boot that names a PXE type is still HTTP boot', http(7), bootTarget(), url('snponly.efi')],
-  ['an unknown architecture gets an address only', pxe(41), bootTarget(), nothing],
+  [
+    'a client of no class that names an HTTP architecture gets a URL (U-Boot, type 16)',
+    client({ arch: 16 }),
+    bootTarget(),
+    url('snponly.efi'),
+  ],
+  [
+    'a client of no class that names a PXE architecture gets a loader by TFTP',
+    client({ arch: 11 }),
+    bootTarget(),
+    { bootFile: 'snponly-arm64.efi', vendorClass: undefined },
+  ],
+  [
+    'the loader of a machine goes before the table',
+    pxe(7),
+    bootTarget({ loader: 'shimx64.efi' }),
+    { bootFile: 'shimx64.efi' },
+  ],
+  [
+    'the loader of a machine serves an architecture that has none',
+    pxe(22),
+    bootTarget({ loader: 'grubaa64.efi' }),
+    { bootFile: 'grubaa64.efi' },
+  ],
+  [
+    'the loader of a machine is offered by HTTP to HTTP boot',
+    http(16),
+    bootTarget({ loader: 'shimx64.efi' }),
+    url('shimx64.efi'),
+  ],
+  [
+    'the loader of a machine is never sent to iPXE',
+    { ...pxe(7), isIpxe: true },
+    bootTarget({ loader: 'shimx64.efi' }),
+    { bootFile: SCRIPT },
+  ],
   ['PXE without option 93 gets an address only', client({ isPxeClient: true }), bootTarget(), nothing],
   ['an operating system gets an address only', client({}), bootTarget(), nothing],
 ]
@@ -98,7 +133,6 @@ void t.test(
   'every IANA architecture 0 to 41 has an answer with a reason, and iPXE never gets a loader',
   (t) => {
     for (let arch = 0; arch <= 41; arch++) {
-      t.ok(decideBoot(pxe(arch), bootTarget(), policy).reason)
       for (const asker of [pxe(arch), http(arch)]) {
         t.equal(decideBoot({ ...asker, isIpxe: true }, bootTarget(), policy).bootFile, SCRIPT)
       }
@@ -106,6 +140,55 @@ void t.test(
     t.end()
   },
 )
+
+/** What each code of the IANA registry is sent: a file, or undefined and an event that says why. */
+const LOADERS: readonly (string | undefined)[] = [
+  ...['undionly.kpxe', undefined, undefined, undefined, undefined, undefined],
+  ...['snponly-ia32.efi', 'snponly.efi', undefined, 'snponly.efi', 'snponly-arm32.efi', 'snponly-arm64.efi'],
+  ...[undefined, undefined, undefined],
+  ...['snponly-ia32.efi', 'snponly.efi', 'snponly.efi', 'snponly-arm32.efi', 'snponly-arm64.efi'],
+  ...['undionly.kpxe', undefined, undefined, undefined, undefined],
+  ...['snponly-riscv32.efi', 'snponly-riscv32.efi', 'snponly-riscv64.efi', 'snponly-riscv64.efi'],
+  ...[undefined, undefined, undefined, undefined, undefined, undefined, undefined, undefined],
+  ...[undefined, undefined, 'snponly-loong64.efi', 'snponly-loong64.efi', undefined],
+]
+const HTTP_CODES = [15, 16, 17, 18, 19, 20, 23, 24, 26, 28, 30, 38, 40]
+
+void t.test('every architecture code 0 to 41 gets its loader by the way its name says, or an event', (t) => {
+  t.equal(LOADERS.length, 42)
+  LOADERS.forEach((file, arch) => {
+    const row = policy.loaders.get(arch)
+    t.equal(row?.by, HTTP_CODES.includes(arch) ? 'http' : 'tftp', `${String(arch)} ${row?.name ?? ''}`)
+    const asker = row?.by === 'http' ? http(arch) : pxe(arch)
+    const { bootFile, trouble } = decideBoot(asker, bootTarget(), policy)
+    t.equal(bootFile?.split('/').at(-1), file, String(arch))
+    t.equal(bootFile?.startsWith('http:') ?? false, file !== undefined && row?.by === 'http', String(arch))
+    if (file === undefined) t.match(trouble?.message, `architecture ${String(arch)}, ${row?.name ?? '?'}: `)
+    else t.equal(trouble, undefined)
+  })
+  t.end()
+})
+
+void t.test('a code beyond the registry, and firmware that names none, are told with what was seen', (t) => {
+  for (const arch of [42, 43, 255, 65_535]) {
+    const { bootFile, trouble } = decideBoot(pxe(arch), bootTarget(), policy)
+    t.equal(bootFile, undefined)
+    t.equal(trouble?.kind, 'boot.no-loader')
+    t.match(trouble?.message, `architecture ${String(arch)} is not in the loader table`)
+  }
+  const asker = client({ isPxeClient: true, vendorClass: 'PXEClient"\n\x1b[2J', userClass: 'x'.repeat(300) })
+  const { trouble } = decideBoot(asker, bootTarget(), policy)
+  t.match(
+    trouble?.message,
+    /names no architecture .*; seen: 60 "PXEClient\?\?\?\[2J", 77 "x{64}", 93 none, 175 absent;/,
+  )
+  t.end()
+})
+
+void t.test('no trouble is made of a machine that is not to boot from us', (t) => {
+  for (const record of [undefined, local]) t.equal(decideBoot(pxe(41), record, policy).trouble, undefined)
+  t.end()
+})
 
 void t.test('the script follows the intent', (t) => {
   t.equal(decideScript(bootTarget()).script, 'server')

@@ -57,6 +57,7 @@ export const MACHINE: MachineRecord = {
   bmcUrl: undefined,
   bmcCredentialsFile: undefined,
   consoleFile: undefined,
+  loader: undefined,
   nics: [
     { mac: '52:54:00:00:00:01', machineId: 'machine-1', position: 0, ip: '198.18.0.11' },
     { mac: '52:54:00:00:00:02', machineId: 'machine-1', position: 1, ip: undefined },

@@ -1,6 +1,6 @@
 import { macFromBytes } from '../../wire/mac.js'
 import type { BootClient } from '../boot-client.js'
-import type { DhcpPacket } from './codec.js'
+import { MESSAGE, type DhcpPacket } from './codec.js'
 import type { Options } from './options.js'
 
 const UUID_OPTION_BYTES = 17
@@ -24,6 +24,9 @@ export function bootClient(mac: string, options: Options): BootClient {
     isIpxe: userClass === 'iPXE' || options.ipxe !== undefined,
     isHttpClient: options.vendorClass?.startsWith('HTTPClient') ?? false,
     isPxeClient: options.vendorClass?.startsWith('PXEClient') ?? false,
+    hasIpxeOption: options.ipxe !== undefined,
+    isDiscover: options.messageType === MESSAGE.DISCOVER,
+    ...(options.vendorClass !== undefined && { vendorClass: options.vendorClass }),
     ...(userClass !== undefined && { userClass }),
     ...(uuid !== undefined && { uuid }),
   }

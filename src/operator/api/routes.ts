@@ -5,7 +5,14 @@ import type { ImageDescription, Images } from '../../control/images.js'
 import type { Machines } from '../../control/machines.js'
 import { DaemonError } from '../../errors.js'
 import { diskRoutes, type DiskDeps } from './disk-routes.js'
-import { NewImageBody, NewMachineBody, NewServerBody, PowerBody, type ImageVerdict } from './schema.js'
+import {
+  MachineChange,
+  NewImageBody,
+  NewMachineBody,
+  NewServerBody,
+  PowerBody,
+  type ImageVerdict,
+} from './schema.js'
 import { eventView, imageView, jobView, machineView, serverView, timelineView } from './views.js'
 
 /** What the routes act through. */
@@ -40,7 +47,15 @@ function machineRoutes(app: FastifyInstance, { registry, machines }: ApiDeps): v
   app.get('/machines', () => ({ machines: machines.list().map((machine) => machineView(machine, registry)) }))
   app.get<ById>('/machines/:id', (request) => machineView(machines.get(request.params.id), registry))
   app.post<{ Body: NewMachineBody }>('/machines', { schema: { body: NewMachineBody } }, (request, reply) => {
-    const { name, nics, firmware = 'bios', bmc_url, bmc_credentials_file, console_file } = request.body
+    const {
+      name,
+      nics,
+      firmware = 'bios',
+      bmc_url,
+      bmc_credentials_file,
+      console_file,
+      loader,
+    } = request.body
     const machine = machines.add({
       name,
       nics,
@@ -48,9 +63,18 @@ function machineRoutes(app: FastifyInstance, { registry, machines }: ApiDeps): v
       bmcUrl: bmc_url,
       bmcCredentialsFile: bmc_credentials_file,
       consoleFile: console_file,
+      loader,
     })
     return reply.code(201).send(machineView(machine, registry))
   })
+  app.patch<ById & { Body: MachineChange }>(
+    '/machines/:id',
+    { schema: { body: MachineChange } },
+    (request) => {
+      const { loader } = request.body
+      return machineView(machines.setLoader(request.params.id, loader ?? undefined), registry)
+    },
+  )
   app.delete<ById>('/machines/:id', (request, reply) => {
     machines.delete(request.params.id)
     return reply.code(204).send()

@@ -21,10 +21,18 @@ export const NewMachineBody = Type.Object(
     bmc_url: Type.Optional(Type.String({ maxLength: 512 })),
     bmc_credentials_file: Type.Optional(Type.String({ maxLength: 4096 })),
     console_file: Type.Optional(Type.String({ maxLength: 4096 })),
+    loader: Type.Optional(Type.String({ maxLength: 128 })),
   },
   strict,
 )
 export type NewMachineBody = Static<typeof NewMachineBody>
+
+/** PATCH /machines/:id; a null `loader` is the loader table's again */
+export const MachineChange = Type.Object(
+  { loader: Type.Union([Type.String({ maxLength: 128 }), Type.Null()]) },
+  strict,
+)
+export type MachineChange = Static<typeof MachineChange>
 
 const ImageFields = {
   name: Name,
@@ -101,6 +109,8 @@ export interface MachineView {
   readonly firmware: string
   readonly nics: readonly { readonly mac: string; readonly ip: string | null }[]
   readonly bmc_url: string | null
+  /** Its own loader; null: what the loader table has for the firmware that asks. */
+  readonly loader: string | null
   readonly server: string | null
   readonly created_at: string
 }

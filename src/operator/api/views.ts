@@ -33,6 +33,7 @@ export function machineView(machine: MachineRecord, registry: Registry): Machine
     firmware: machine.firmware,
     nics: machine.nics.map((nic) => ({ mac: nic.mac, ip: nic.ip ?? null })),
     bmc_url: machine.bmcUrl ?? null,
+    loader: machine.loader ?? null,
     server: registry.servers.findByMachine(machine.id)?.name ?? null,
     created_at: iso(machine.createdMs),
   }

@@ -14,7 +14,7 @@ export class ApiClient {
   }
 
   /** The decoded body of `method path`. @throws ApiError with the daemon's sentence */
-  async call<T>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<T> {
+  async call<T>(method: 'GET' | 'POST' | 'PATCH' | 'DELETE', path: string, body?: unknown): Promise<T> {
     const { status, text } = await this.#send(method, path, body)
     if (status >= 200 && status < 300) return (text === '' ? undefined : JSON.parse(text)) as T // the API's own schema
     throw new ApiError(messageOf(text) ?? `the daemon answered ${status}`)

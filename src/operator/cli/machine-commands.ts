@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { InvalidArgumentError, type Command } from 'commander'
 import { API_PREFIX, type MachineView } from '../api/schema.js'
 import type { Cli } from './cli-context.js'
 import { printList, printOne, type Columns } from './output.js'
@@ -10,6 +10,7 @@ interface AddOptions {
   readonly bmc?: string
   readonly bmcCredentialsFile?: string
   readonly consoleFile?: string
+  readonly loader?: string
 }
 
 interface Row {
@@ -40,6 +41,7 @@ export function machineCommands(program: Command, cli: Cli): void {
     .option('--bmc <url>', 'redfish://HOST:PORT/redfish/v1/Systems/ID')
     .option('--bmc-credentials-file <file>', 'file with user:password, read by the daemon')
     .option('--console-file <file>', 'file that its serial console is logged to')
+    .option('--loader <file>', 'its own loader instead of the one for its firmware')
     .action(async (name: string, options: AddOptions) => {
       const body = {
         name,
@@ -48,9 +50,11 @@ export function machineCommands(program: Command, cli: Cli): void {
         bmc_url: options.bmc,
         bmc_credentials_file: options.bmcCredentialsFile,
         console_file: options.consoleFile,
+        loader: options.loader,
       }
       printOne(await cli.api().call<MachineView>('POST', `${API_PREFIX}/machines`, body), cli.format())
     })
+  setCommand(machine, cli)
   machine.command('list').action(async () => {
     const { machines } = await cli.api().call<{ machines: MachineView[] }>('GET', `${API_PREFIX}/machines`)
     if (cli.format() === 'json') printOne(machines, 'json')
@@ -62,6 +66,19 @@ export function machineCommands(program: Command, cli: Cli): void {
   machine.command('delete <machine...>').action(async (ids: string[]) => {
     for (const id of ids) await cli.api().call('DELETE', cli.path('machines', id))
   })
+}
+
+function setCommand(machine: Command, cli: Cli): void {
+  machine
+    .command('set <machine>')
+    .description('change how a machine boots')
+    .option('--loader <file>', 'a file of the loader directories, for every firmware the machine may have')
+    .option('--no-loader', 'the one of the loader table for the firmware that asks')
+    .action(async (id: string, { loader }: { loader?: string | false }) => {
+      if (loader === undefined) throw new InvalidArgumentError('--loader FILE or --no-loader is needed.')
+      const body = { loader: loader === false ? null : loader }
+      printOne(await cli.api().call<MachineView>('PATCH', cli.path('machines', id), body), cli.format())
+    })
 }
 
 function rowOf(machine: MachineView): Row {

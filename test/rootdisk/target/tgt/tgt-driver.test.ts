@@ -251,6 +251,7 @@ void t.test(
       bmcUrl: undefined,
       bmcCredentialsFile: undefined,
       consoleFile: undefined,
+      loader: undefined,
     })
     registry.layers.insert({ ...CLONE, id: 'lost' })
     registry.volumes.insert({

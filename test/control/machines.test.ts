@@ -1,0 +1,30 @@
+import t from 'tap'
+import { systemClock } from '../../src/clock.js'
+import { Machines } from '../../src/control/machines.js'
+import { openRegistry } from '../../src/registry/registry.js'
+
+const NEW = {
+  name: 'm1',
+  nics: [{ mac: '52:54:00:00:00:01', ip: '198.18.0.11' }],
+  firmware: 'uefi',
+} as const
+
+void t.test('a machine has the loader it was given, until it has the table one again', (t) => {
+  const registry = openRegistry(':memory:')
+  t.teardown(() => registry.close())
+  const machines = new Machines({
+    registry,
+    clock: systemClock,
+    rules: { subnet: undefined, reservedAddresses: [] },
+  })
+  t.equal(machines.add(NEW).loader, undefined)
+  t.equal(machines.setLoader('m1', 'shimx64.efi').loader, 'shimx64.efi')
+  t.equal(registry.machines.findByMac('52:54:00:00:00:01')?.loader, 'shimx64.efi')
+  t.equal(machines.setLoader('m1', undefined).loader, undefined)
+  for (const name of ['../x', 'a/b', '', 'a b', '${x}']) {
+    t.throws(() => machines.setLoader('m1', name), { code: 'INVALID_INPUT', message: /^loader: / }, name)
+  }
+  t.throws(() => machines.setLoader('m2', 'x'), { code: 'NOT_FOUND' })
+  t.throws(() => machines.add({ ...NEW, name: 'm3', loader: '../x' }), { code: 'INVALID_INPUT' })
+  t.end()
+})
