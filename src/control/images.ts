@@ -5,6 +5,7 @@ import type { Clock } from '../clock.js'
 import { DaemonError } from '../errors.js'
 import type { ImageRecord, JobRecord } from '../registry/records.js'
 import type { Registry } from '../registry/registry.js'
+import type { BuiltDisk } from '../rootdisk/image/kernel-files.js'
 import type { JobContext, Jobs } from './jobs.js'
 import { checkImageName } from './names.js'
 
@@ -24,7 +25,9 @@ export interface ImageDisks {
     context: JobContext,
   ) => Promise<{ sizeBytes: number; sha256: string }>
   /** Builds (or finds in the cache) the image of `recipe`; resolves to a raw disk file that is not ours to delete. */
-  readonly build: (recipe: string, context: JobContext) => Promise<string>
+  readonly build: (recipe: string, context: JobContext) => Promise<BuiltDisk>
+  /** Copies a built disk's kernel and initrd beside its layer; resolves to the kernel's arguments if it has them. */
+  readonly keepKernel: (layerId: string, disk: BuiltDisk) => Promise<string | undefined>
   /** Reads the whole layer again; resolves to the numbers of the 4 MiB chunks that are not what was sealed. */
   readonly damagedChunks: (layer: { layerId: string; sizeBytes: number }) => Promise<readonly number[]>
   /** Removes a layer's files; no error when there are none. */
@@ -34,6 +37,11 @@ export interface ImageDisks {
     known: ReadonlySet<string>,
   ) => Promise<{ readonly removed: readonly string[]; readonly kept: readonly string[] }>
 }
+
+type MakeDisk = (
+  layerId: string,
+  context: JobContext,
+) => Promise<{ sizeBytes: number; sha256: string; kernelArguments?: string | undefined }>
 
 /** Imports, builds and deletes images. */
 export class Images {
@@ -63,8 +71,9 @@ export class Images {
   /** Starts to build the image of `recipe` (`debian-12`). @throws DaemonError INVALID_INPUT, NAME_TAKEN */
   startBuild(recipe: string, description: ImageDescription): { image: ImageRecord; job: JobRecord } {
     return this.#begin('image-build', description, async (layerId, context) => {
-      const path = await this.#disks.build(recipe, scaled(context, 0, 0.8))
-      return this.#disks.importFile(layerId, path, scaled(context, 0.8, 0.2))
+      const disk = await this.#disks.build(recipe, scaled(context, 0, 0.8))
+      const imported = await this.#disks.importFile(layerId, disk.path, scaled(context, 0.8, 0.2))
+      return { ...imported, kernelArguments: await this.#disks.keepKernel(layerId, disk) }
     })
   }
 
@@ -122,7 +131,7 @@ export class Images {
   #begin(
     kind: string,
     description: ImageDescription,
-    make: (layerId: string, context: JobContext) => Promise<{ sizeBytes: number; sha256: string }>,
+    make: MakeDisk,
   ): { image: ImageRecord; job: JobRecord } {
     const image: ImageRecord = {
       id: randomUUID(),
@@ -133,6 +142,7 @@ export class Images {
       sizeBytes: 0,
       layerId: undefined,
       sha256: undefined,
+      kernelArguments: undefined,
       createdMs: this.#clock.nowMs(),
     }
     this.#registry.images.insert(image)
@@ -140,18 +150,14 @@ export class Images {
     return { image, job }
   }
 
-  async #make(
-    image: ImageRecord,
-    make: (layerId: string, context: JobContext) => Promise<{ sizeBytes: number; sha256: string }>,
-    context: JobContext,
-  ): Promise<void> {
+  async #make(image: ImageRecord, make: MakeDisk, context: JobContext): Promise<void> {
     const layerId = image.id // so that the row of an import that died names the files it left
     try {
-      const { sizeBytes, sha256 } = await make(layerId, context)
+      const { sizeBytes, sha256, kernelArguments } = await make(layerId, context)
       this.#registry.transaction(() => {
         const layer = { id: layerId, parentId: undefined, sizeBytes, isImmutable: true }
         this.#registry.layers.insert({ ...layer, createdMs: this.#clock.nowMs() })
-        this.#registry.images.setActive(image.id, { layerId, sha256, sizeBytes })
+        this.#registry.images.setActive(image.id, { layerId, sha256, sizeBytes, kernelArguments })
       })
     } catch (err) {
       // Files first: on a full disk the registry needs the room that they give back.

@@ -5,13 +5,14 @@ import { refusing, refusingInUse } from './refusal.js'
 import { fromOptionalRow, fromRow, type Row } from './row.js'
 
 const SELECT = `SELECT id, name, status, os_type AS osType, os_version AS osVersion, size_bytes AS sizeBytes,
-  layer_id AS layerId, sha256, created_ms AS createdMs FROM images`
+  layer_id AS layerId, sha256, kernel_arguments AS kernelArguments, created_ms AS createdMs FROM images`
 
-/** What makes an image usable: its layer, the SHA-256 of the whole disk (hex), and the disk's size. */
+/** What makes an image usable: its layer, the SHA-256 of the whole disk (hex), the disk's size, its kernel. */
 export interface ActiveImage {
   readonly layerId: string
   readonly sha256: string
   readonly sizeBytes: number
+  readonly kernelArguments: string | undefined
 }
 
 /** The images table. */
@@ -27,13 +28,14 @@ export class Images {
 
   constructor(db: Database) {
     this.#insert = db.prepare(`INSERT INTO images
-      (id, name, status, os_type, os_version, size_bytes, layer_id, sha256, created_ms)
-      VALUES (@id, @name, @status, @osType, @osVersion, @sizeBytes, @layerId, @sha256, @createdMs)`)
+      (id, name, status, os_type, os_version, size_bytes, layer_id, sha256, kernel_arguments, created_ms)
+      VALUES (@id, @name, @status, @osType, @osVersion, @sizeBytes, @layerId, @sha256, @kernelArguments,
+       @createdMs)`)
     this.#get = db.prepare(`${SELECT} WHERE id = ?`)
     this.#findByName = db.prepare(`${SELECT} WHERE name = ?`)
     this.#list = db.prepare(`${SELECT} ORDER BY name`)
     this.#setActive = db.prepare(`UPDATE images SET status = 'active', layer_id = @layerId, sha256 = @sha256,
-      size_bytes = @sizeBytes WHERE id = @id`)
+      size_bytes = @sizeBytes, kernel_arguments = @kernelArguments WHERE id = @id`)
     this.#setStatus = db.prepare('UPDATE images SET status = @status WHERE id = @id')
     this.#delete = db.prepare('DELETE FROM images WHERE id = ?')
     this.#dependants = db

@@ -143,4 +143,10 @@ export const MIGRATIONS: readonly string[] = [
   `
   ALTER TABLE machines ADD COLUMN loader TEXT;       -- instead of the loader table's: a plain file name
   `,
+  `
+  -- What the kernel kept beside the image's layer is started with; NULL when none is kept.
+  ALTER TABLE images ADD COLUMN kernel_arguments TEXT;
+  -- The CHAP secret of one boot, where a loader made it known to the kernel's command line.
+  ALTER TABLE boots ADD COLUMN chap_secret TEXT;
+  `,
 ]

@@ -10,6 +10,8 @@ export interface ImageRecord {
   readonly sizeBytes: number
   readonly layerId: string | undefined
   readonly sha256: string | undefined
+  /** What the kernel kept beside its layer is started with; undefined: none is kept. */
+  readonly kernelArguments: string | undefined
   readonly createdMs: number
 }
 

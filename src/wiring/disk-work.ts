@@ -6,6 +6,7 @@ import type { StateDirs } from '../control/state-dirs.js'
 import { systemCode } from '../errors.js'
 import { buildImage, type BuildStage } from '../rootdisk/image/build.js'
 import { importImage } from '../rootdisk/image/import-image.js'
+import { copyKernelFiles } from '../rootdisk/image/kernel-files.js'
 import { rawPath } from '../rootdisk/target/tgt/raw-disk.js'
 import { deleteLayer } from '../rootdisk/volume/layer.js'
 import { verifyLayer } from '../rootdisk/volume/seal-layer.js'
@@ -34,10 +35,11 @@ export function imageDisks(dirs: StateDirs, { image }: Config): ImageDisks {
         onProgress: (fraction) => progress(fraction, 'importing'),
         signal,
       }),
-    build: async (recipe, { signal, progress }) => {
+    build: (recipe, { signal, progress }) => {
       const onProgress = (stage: BuildStage): void => progress(BUILD_SHARE[stage], stage)
-      return (await buildImage(recipe, { cacheDir: image.cacheDir, onProgress, signal })).path
+      return buildImage(recipe, { cacheDir: image.cacheDir, onProgress, signal })
     },
+    keepKernel: (layerId, disk) => copyKernelFiles(disk, join(dirs.layersDir, layerId)),
     damagedChunks: async (layer) => {
       const { isMapIntact, damagedChunks } = await verifyLayer({ ...dirs, layer, bootId: hostBootId() })
       if (!isMapIntact) throw new Error(`the map of layer ${layer.layerId} is damaged`)

@@ -115,7 +115,13 @@ export class DiskBench {
     const { registry, jobs, dir, layersDir } = this
     registry.jobs.failRunning('the daemon ended while this ran', systemClock.nowMs())
     const nothing = (): Promise<never> => Promise.reject(new Error('not in this test'))
-    const disks = { importFile: nothing, build: nothing, damagedChunks: nothing, deleteLayer: nothing }
+    const disks = {
+      importFile: nothing,
+      build: nothing,
+      keepKernel: nothing,
+      damagedChunks: nothing,
+      deleteLayer: nothing,
+    }
     const sweep = {
       sweepLayers: (known: ReadonlySet<string>) => sweepLayers({ layersDir, runDir: dir }, known),
     }

@@ -30,6 +30,7 @@ function bench(t: Test, reload: WishStateDeps['reload'] = () => Promise.resolve(
     osType: 'linux',
     osVersion: '12',
     sizeBytes: 4 * 2 ** 30,
+    kernelArguments: undefined,
   } as const
   registry.images.insert({ ...image, status: 'saving', layerId: undefined, sha256: undefined, createdMs: 1 })
   registry.layers.insert({
@@ -39,7 +40,7 @@ function bench(t: Test, reload: WishStateDeps['reload'] = () => Promise.resolve(
     isImmutable: true,
     createdMs: 1,
   })
-  registry.images.setActive('img', { layerId: 'gold', sha256: 'ab', sizeBytes: image.sizeBytes })
+  registry.images.setActive('img', { ...image, layerId: 'gold', sha256: 'ab' })
   const power = new FakePower()
   const layers = new Set<string>()
   const events: DaemonEvent[] = []

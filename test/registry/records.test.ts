@@ -163,7 +163,7 @@ void t.test('what refers to nothing is refused', (t) => {
   )
   t.throws(
     () => {
-      images.setActive(IMAGE.id, { layerId: 'none', sha256: '', sizeBytes: 1 })
+      images.setActive(IMAGE.id, { layerId: 'none', sha256: '', sizeBytes: 1, kernelArguments: undefined })
     },
     {
       code: 'NOT_FOUND',
@@ -229,13 +229,14 @@ void t.test('a chain is given top first, and children and clones are counted', (
   t.end()
 })
 
-void t.test('an image becomes active with its layer, hash and size in one step', (t) => {
+void t.test('an image becomes active with its layer, hash, size and kernel in one step', (t) => {
   const { images } = opened()
   images.insert({ ...IMAGE, id: 'i', name: 'i', status: 'queued', layerId: undefined, sha256: undefined })
   images.setStatus('i', 'saving')
   t.equal(images.get('i')?.status, 'saving')
-  images.setActive('i', { layerId: GOLDEN.id, sha256: 'cd', sizeBytes: 5 })
-  t.match(images.get('i'), { status: 'active', layerId: GOLDEN.id, sha256: 'cd', sizeBytes: 5 })
+  const active = { layerId: GOLDEN.id, sha256: 'cd', sizeBytes: 5, kernelArguments: 'root=LABEL=ROOT ro' }
+  images.setActive('i', active)
+  t.match(images.get('i'), { status: 'active', ...active })
   t.end()
 })
 

@@ -17,6 +17,7 @@ export const IMAGE: ImageRecord = {
   sizeBytes: 3 * 2 ** 30,
   layerId: 'golden',
   sha256: 'ab'.repeat(32),
+  kernelArguments: undefined,
   createdMs: 1000,
 }
 

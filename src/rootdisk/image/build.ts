@@ -4,8 +4,9 @@ import path from 'node:path'
 import { CommandFailed, runCommand } from '../../command.js'
 import { DaemonError } from '../../errors.js'
 import { lockBuild } from './build-lock.js'
-import { assembleDisk } from './disk-assembly.js'
+import { assembleDisk, rootOffsetBytes } from './disk-assembly.js'
 import { hostSources } from './host-sources.js'
+import type { BuiltDisk } from './kernel-files.js'
 import { loadRecipe, type Recipe } from './recipe.js'
 
 /** Where the build stands. */
@@ -39,11 +40,12 @@ const NO_DOCUMENTS = [
  * Needs root, mmdebstrap, gdisk, dosfstools, mtools, e2fsprogs and GRUB's modules for PC and EFI.
  * @throws DaemonError NOT_FOUND for an unknown recipe, WRONG_STATE without root or without a tool
  */
-export async function buildImage(name: string, options: BuildOptions): Promise<{ path: string }> {
+export async function buildImage(name: string, options: BuildOptions): Promise<BuiltDisk> {
   const recipe = await loadRecipe(name, options.recipesDir)
   await mkdir(options.cacheDir, { recursive: true })
   const finished = path.join(options.cacheDir, `image-${recipe.digest}.raw`)
-  if (existsSync(finished)) return { path: finished }
+  const built = { path: finished, rootOffsetBytes: rootOffsetBytes(recipe) }
+  if (existsSync(finished)) return built
   if (process.getuid?.() !== 0) throw new DaemonError('WRONG_STATE', 'building an image needs root')
   options.onProgress?.('waiting')
   const unlock = await lockBuild(`${finished}.lock`, options.signal)
@@ -55,7 +57,7 @@ export async function buildImage(name: string, options: BuildOptions): Promise<{
     await unlock()
   }
   options.onProgress?.('done')
-  return { path: finished }
+  return built
 }
 
 async function buildInto(recipe: Recipe, finished: string, options: BuildOptions): Promise<void> {

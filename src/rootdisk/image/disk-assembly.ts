@@ -25,6 +25,11 @@ const GRUB_DIR = '/usr/lib/grub'
 const CORE_MIB = 1
 const ESP_MIB = 2
 
+/** Where the root file system begins on the disk of a recipe. */
+export function rootOffsetBytes({ espMiB }: Pick<Recipe, 'espMiB'>): number {
+  return (ESP_MIB + espMiB) * MIB
+}
+
 /** Makes a GPT disk that both BIOS and UEFI start, without loop devices or mounts. */
 export async function assembleDisk(assembly: Assembly): Promise<void> {
   await partition(assembly)
@@ -50,7 +55,7 @@ async function makeRoot(assembly: Assembly): Promise<void> {
   const { recipe, diskPath, rootDir } = assembly
   const startMiB = ESP_MIB + recipe.espMiB
   // All tables are written now: a lazy initialisation would dirty every clone in the background.
-  const extended = `offset=${startMiB * MIB},lazy_itable_init=0,lazy_journal_init=0,nodiscard`
+  const extended = `offset=${rootOffsetBytes(recipe)},lazy_itable_init=0,lazy_journal_init=0,nodiscard`
   await step(assembly, 'mkfs.ext4', [
     ...['-q', '-F', '-L', recipe.rootLabel, '-m', '1', '-J', 'size=32', '-E', extended],
     ...['-O', '^metadata_csum_seed,^orphan_file'], // GRUB 2.06 reads neither
