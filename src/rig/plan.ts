@@ -6,9 +6,12 @@ import { parseMac } from '../wire/mac.js'
 
 /**
  * How a rig machine boots: `bios` is SeaBIOS with the iPXE ROM, `uefi` is OVMF with the iPXE ROM, `uefi-native` is
- * OVMF with its own PXE client and no ROM.
+ * OVMF with its own PXE client and no ROM, `uefi-http` the same with its HTTP boot client.
  */
-export type RigFirmware = 'bios' | 'uefi' | 'uefi-native'
+export const RIG_FIRMWARES = ['bios', 'uefi', 'uefi-native', 'uefi-http'] as const
+
+/** One of {@link RIG_FIRMWARES}. */
+export type RigFirmware = (typeof RIG_FIRMWARES)[number]
 
 /** A machine as an operator asks for it. */
 export interface RigMachineOptions {
@@ -25,6 +28,8 @@ export interface RigMachineOptions {
    * `machine/NAME/seed` on this Unix socket, and the firmware boots from the first, with no PXE.
    */
   readonly cardSocket?: string
+  /** A raw file that the machine has as its local disk, after the NIC in the boot order. */
+  readonly diskFile?: string
 }
 
 /** What a rig is made of. */
@@ -55,6 +60,8 @@ export interface RigMachinePlan {
   readonly tap: string
   /** NBD socket behind its iNIC card, if it has one. */
   readonly cardSocket?: string
+  /** The file behind its local disk, if it has one. */
+  readonly diskFile?: string
 }
 
 /** A rig with every choice made, as `rig.json` keeps it. */
@@ -149,12 +156,14 @@ function planMachine(rig: RigOptions, machine: RigMachineOptions, index: number)
   demand(mac !== undefined, `${field}.mac: expected a MAC address, got "${machine.mac}"`)
   const { qmp } = machinePaths(rig.dir, machine.name)
   demand(Buffer.byteLength(qmp) <= SOCKET_PATH_MAX, `dir: ${qmp} is longer than a socket path may be`)
-  const { cardSocket } = machine
-  if (cardSocket !== undefined) {
-    demand(cardSocket.startsWith('/'), `${field}.cardSocket: expected an absolute path, got "${cardSocket}"`)
+  const { cardSocket, diskFile } = machine
+  for (const [key, path] of Object.entries({ cardSocket, diskFile })) {
+    const isGood = path === undefined || path.startsWith('/')
+    demand(isGood, `${field}.${key}: expected an absolute path, got "${path}"`)
   }
   return {
     ...(cardSocket === undefined ? {} : { cardSocket }),
+    ...(diskFile === undefined ? {} : { diskFile }),
     name: machine.name,
     mac,
     firmware: machine.firmware,

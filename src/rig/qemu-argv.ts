@@ -39,6 +39,7 @@ export function qemuArguments({ machine, rigDir, isNetworkFirst }: QemuBoot): st
     ...['-netdev', `tap,id=net0,ifname=${machine.tap},script=no,downscript=no`],
     ...['-device', nic(machine, isNetworkFirst && machine.cardSocket === undefined)],
     ...card(machine),
+    ...localDisk(machine),
     ...firmware(machine.firmware, paths.vars),
   ]
 }
@@ -53,7 +54,8 @@ function nic(machine: RigMachinePlan, isNetworkFirst: boolean): string {
   if (isNetworkFirst) options.push('bootindex=1')
   // QEMU's default ROM, efi-virtio.rom, holds a BIOS image too. Debian 12's pxe-virtio.rom is not started by SeaBIOS
   // on a q35 root bus (QEMU 7.2: "No bootable device").
-  if (machine.firmware === 'uefi-native' || machine.cardSocket !== undefined) options.push('romfile=')
+  const hasRom = machine.firmware === 'bios' || machine.firmware === 'uefi'
+  if (!hasRom || machine.cardSocket !== undefined) options.push('romfile=')
   return options.join(',')
 }
 
@@ -74,6 +76,15 @@ function card({ name, cardSocket }: RigMachinePlan): string[] {
   ]
 }
 
+function localDisk({ diskFile }: RigMachinePlan): string[] {
+  if (diskFile === undefined) return []
+  return [
+    ...['-blockdev', `driver=file,node-name=local-file,filename=${quoted(diskFile)}`],
+    ...['-blockdev', 'driver=raw,node-name=local,file=local-file'],
+    ...['-device', 'virtio-blk-pci,drive=local,bootindex=2'],
+  ]
+}
+
 function firmware(kind: RigFirmware, vars: string): string[] {
   if (kind === 'bios') return []
   const flash = [
@@ -81,8 +92,10 @@ function firmware(kind: RigFirmware, vars: string): string[] {
     ...['-drive', `if=pflash,unit=1,format=raw,file=${quoted(vars)}`],
   ]
   if (kind === 'uefi') return flash
-  // OVMF 2022.11 tries IPv6 first and waits for more than a minute
-  return [...flash, '-fw_cfg', 'name=opt/org.tianocore/IPv6PXESupport,string=n']
+  // OVMF 2022.11 tries IPv6 first and waits for more than a minute; HTTP boot comes after PXE
+  const without = kind === 'uefi-http' ? ['IPv6', 'IPv4'] : ['IPv6']
+  const pxe = without.flatMap((ip) => ['-fw_cfg', `name=opt/org.tianocore/${ip}PXESupport,string=n`])
+  return [...flash, ...pxe]
 }
 
 /** A comma inside a QEMU option value is written twice. */

@@ -348,7 +348,7 @@ void t.test(`a guest's own tools on its data disks${note}`, { skip: reason !== u
   t.setTimeout(LIMIT_MS)
   // packages come over the network, which the namespace has not: the daemon in it finds the result
   await buildImage(RECIPE, { cacheDir: CACHE_DIR })
-  const stand = await Stand.make(`data${process.pid}`, 1, 'bios')
+  const stand = await Stand.make(`data${process.pid}`, [{ firmware: 'bios' }])
   t.teardown(() => stand.tearDown(!t.passing()))
   const [machine] = stand.machines
   if (machine === undefined) throw new Error('no machine')

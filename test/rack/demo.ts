@@ -158,7 +158,11 @@ say('building the image debian-12, or finding it in the cache')
 await buildImage('debian-12', { cacheDir: CACHE_DIR, onProgress: (stage) => say(`  ${stage}`) })
 const firmware = values['native-pxe'] ? 'uefi-native' : values.uefi ? 'uefi' : 'bios'
 say(`a rig of ${values.servers} machines, firmware ${firmware}, iNIC ${inic}`)
-const stand = await Stand.make(`demo${process.pid}`, Number(values.servers), firmware, { inic })
+const stand = await Stand.make(
+  `demo${process.pid}`,
+  Array.from({ length: Number(values.servers) }, () => ({ firmware })),
+  { inic },
+)
 try {
   await run(stand)
   say('done: every check passed')

@@ -48,7 +48,7 @@ async function makeGuest(): Promise<Guest> {
   const name = `tgt${process.pid}`
   const tgtd = await Tgtd.make({ address: ADDRESS, port: PORT, namespace: `ingot-${name}` })
   const target = ['driver = "tgt"', `tgt_socket = "${tgtd.socketPath}"`, `port = ${PORT}`]
-  const stand = await Stand.make(name, 1, 'bios', { target })
+  const stand = await Stand.make(name, [{ firmware: 'bios' }], { target })
   const [machine] = stand.machines
   if (machine === undefined) throw new Error('no machine')
   return { stand, machine, tgtd, client: new TgtClient(tgtd.socketPath, systemClock) }

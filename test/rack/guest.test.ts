@@ -148,7 +148,7 @@ void t.test(
     const beganMs = performance.now()
     // packages come over the network, which the namespace has not: the daemon in it finds the result
     await buildImage('debian-12', { cacheDir: CACHE_DIR })
-    const stand = await Stand.make(`guest${process.pid}`, 1, 'bios')
+    const stand = await Stand.make(`guest${process.pid}`, [{ firmware: 'bios' }])
     const [machine] = stand.machines
     if (machine === undefined) throw new Error('no machine')
     const guest = { stand, name: 'web1', machine }

@@ -131,7 +131,7 @@ void t.test(
     const random = randomFrom(SEED)
     // packages come over the network, which the namespace has not: the daemon in it finds the result
     await buildImage(RECIPE, { cacheDir: CACHE_DIR })
-    const stand = await Stand.make(`kills${process.pid}`, 1, 'bios')
+    const stand = await Stand.make(`kills${process.pid}`, [{ firmware: 'bios' }])
     t.teardown(() => stand.tearDown(!t.passing()))
     const [machine] = stand.machines
     if (machine === undefined) throw new Error('no machine')

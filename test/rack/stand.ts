@@ -5,6 +5,7 @@ import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runCommand, type CommandResult } from '../../src/command.js'
+import type { RigFirmware } from '../../src/rig/plan.js'
 import { rigDown, rigUp } from '../../src/rig/rig.js'
 
 /** The built programs: beside us after a build, in `dist` when a test runner runs this file as TypeScript. */
@@ -17,12 +18,22 @@ export const CACHE_DIR = join(homedir(), '.cache', 'ingot')
 /** Where the daemons are, as the machines see them. */
 export const ADDRESS = '198.18.0.1'
 
+/** The segment that machines are in when nothing else is said. */
+export const SUBNET = '[subnet]\ncidr = "198.18.0.0/24"'
+
 /** A machine of the stand. */
 export interface StandMachine {
   readonly name: string
   readonly mac: string
   readonly ip: string
-  readonly firmware: 'bios' | 'uefi' | 'uefi-native'
+  readonly firmware: RigFirmware
+}
+
+/** A machine that a stand is to have. */
+export interface StandWish {
+  readonly firmware: RigFirmware
+  /** A raw file as its local disk. */
+  readonly diskFile?: string
 }
 
 /** What a stand may be told beyond its machines. */
@@ -37,6 +48,8 @@ export interface StandOptions {
 export interface StandChoices {
   /** Whether `ingotd` starts `ingot-targetd` (the default), or nobody does. */
   readonly isTargetManaged?: boolean
+  /** The file's subnets, instead of the one that all machines are in. */
+  readonly subnets?: string
   /** Sections of the file that it has not by itself. */
   readonly more?: string
 }
@@ -61,16 +74,15 @@ export class Stand {
    */
   static async make(
     name: string,
-    count: number,
-    firmware: StandMachine['firmware'],
+    wishes: readonly StandWish[],
     { inic = 'nic', target = [] }: StandOptions = {},
   ): Promise<Stand> {
     const dir = await mkdtemp(join(tmpdir(), `ingot-${name}-`))
-    const machines = Array.from({ length: count }, (_, i) => ({
+    const machines = wishes.map((wish, i) => ({
       name: `m${i + 1}`,
       mac: `52:54:00:b0:07:${(i + 1).toString(16).padStart(2, '0')}`,
       ip: `198.18.0.${11 + i}`,
-      firmware,
+      ...wish,
     }))
     const stand = new Stand(dir, name, machines)
     stand.#target = target
@@ -100,10 +112,15 @@ export class Stand {
     return join(this.dir, 'run', 'api.sock')
   }
 
-  /** Starts `ingotd` in the namespace and waits until its API answers. */
-  async startDaemon(): Promise<void> {
+  /** The network namespace of machines and daemons. */
+  get namespace(): string {
+    return `ingot-${this.name}`
+  }
+
+  /** Starts `ingotd` in the namespace, by a program that executes it if need be; waits until its API answers. */
+  async startDaemon(...wrapper: string[]): Promise<void> {
     const log = await open(join(this.dir, 'ingotd.log'), 'a')
-    const argv = ['netns', 'exec', `ingot-${this.name}`, process.execPath, join(DIST, 'ingotd.js')]
+    const argv = ['netns', 'exec', this.namespace, ...wrapper, process.execPath, join(DIST, 'ingotd.js')]
     this.#daemon = spawn('ip', [...argv, '--config', join(this.dir, 'ingot.toml')], {
       stdio: ['ignore', log.fd, log.fd],
     })
@@ -159,7 +176,7 @@ export class Stand {
       'ConnectTimeout=20',
       'LogLevel=ERROR',
     ]
-    const argv = ['netns', 'exec', `ingot-${this.name}`, 'ssh', '-i', join(this.dir, 'key')]
+    const argv = ['netns', 'exec', this.namespace, 'ssh', '-i', join(this.dir, 'key')]
     const flags = options.flatMap((option) => ['-o', option])
     const result = await runCommand('ip', [...argv, ...flags, `debian@${ip}`, 'sudo', 'bash', '-s'], {
       timeoutMs,
@@ -176,7 +193,7 @@ export class Stand {
   /** Starts `ingot-targetd` in the namespace by itself; the daemon must not be managing one. */
   async startTarget(): Promise<void> {
     const log = await open(join(this.dir, 'targetd.log'), 'a')
-    const argv = ['netns', 'exec', `ingot-${this.name}`, process.execPath, join(DIST, 'targetd.js')]
+    const argv = ['netns', 'exec', this.namespace, process.execPath, join(DIST, 'targetd.js')]
     this.#targetd = spawn('ip', [...argv, '--config', join(this.dir, 'ingot.toml')], {
       stdio: ['ignore', log.fd, log.fd],
     })
@@ -216,14 +233,13 @@ export class Stand {
     return runCommand(process.execPath, argv, { timeoutMs: 1_200_000, ...(onStdout && { onStdout }) })
   }
 
-  #config({ isTargetManaged = true, more = '' }: StandChoices = {}): string {
+  #config({ isTargetManaged = true, subnets = SUBNET, more = '' }: StandChoices = {}): string {
     return [
       `state_dir = "${join(this.dir, 'state')}"`,
       `run_dir = "${join(this.dir, 'run')}"`,
       `[boot]`,
       `address = "${ADDRESS}"`,
-      `[subnet]`,
-      `cidr = "198.18.0.0/24"`,
+      subnets,
       `[target]`,
       `managed = ${String(isTargetManaged)}`,
       ...this.#target,

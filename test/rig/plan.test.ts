@@ -43,6 +43,7 @@ void t.test('a plan that could not work or could escape is refused', (t) => {
     { name: 'demo', dir: '/run/demo', machines: [{ ...m1, name: 'bmc-credentials' }] },
     { name: 'demo', dir: '/run/demo', machines: [{ ...m1, mac: 'aa' }] },
     { name: 'demo', dir: '/run/demo', machines: [{ ...m1, cardSocket: 'nbd.sock' }] },
+    { name: 'demo', dir: '/run/demo', machines: [{ ...m1, diskFile: 'disk.raw' }] },
     { name: 'demo', dir: '/run/demo', machines: [{ ...m1, memoryMib: 1.5 }] },
     { name: 'demo', dir: `/run/${'d'.repeat(100)}`, machines: [m1] },
   ]

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { planRig, type RigFirmware, type RigMachinePlan } from '../../src/rig/plan.js'
+import { planRig, RIG_FIRMWARES, type RigFirmware, type RigMachinePlan } from '../../src/rig/plan.js'
 import { qemuArguments } from '../../src/rig/qemu-argv.js'
 
 function machine(firmware: RigFirmware): RigMachinePlan {
@@ -23,9 +23,11 @@ const GOLDEN: Record<RigFirmware, string> = {
   bios: `${COMMON} ${NIC}`,
   uefi: `${COMMON} ${NIC} ${FLASH}`,
   'uefi-native': `${COMMON} ${NIC},romfile= ${FLASH} -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n`,
+  'uefi-http': `${COMMON} ${NIC},romfile= ${FLASH} -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n
+    -fw_cfg name=opt/org.tianocore/IPv4PXESupport,string=n`,
 }
 
-for (const firmware of ['bios', 'uefi', 'uefi-native'] as const) {
+for (const firmware of RIG_FIRMWARES) {
   void t.test(`a ${firmware} machine is started with exactly these arguments`, (t) => {
     const argv = qemuArguments({ machine: machine(firmware), rigDir: '/run/r', isNetworkFirst: true })
     t.equal(argv.join(' '), GOLDEN[firmware].replaceAll(/\s+/g, ' '))
@@ -48,6 +50,15 @@ void t.test(
     t.end()
   },
 )
+
+void t.test('a local disk comes after the NIC in the boot order', (t) => {
+  const plan = { ...machine('bios'), diskFile: '/run/a,b/disk.raw' }
+  const argv = qemuArguments({ machine: plan, rigDir: '/run/r', isNetworkFirst: true }).join(' ')
+  const added = `${NIC} -blockdev driver=file,node-name=local-file,filename=/run/a,,b/disk.raw
+    -blockdev driver=raw,node-name=local,file=local-file -device virtio-blk-pci,drive=local,bootindex=2`
+  t.equal(argv, `${COMMON} ${added}`.replaceAll(/\s+/g, ' '))
+  t.end()
+})
 
 void t.test('a disk-first machine has no boot index on its NIC', (t) => {
   const argv = qemuArguments({ machine: machine('bios'), rigDir: '/run/r', isNetworkFirst: false })

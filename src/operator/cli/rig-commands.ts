@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { Option, type Command } from 'commander'
-import type { RigMachineOptions } from '../../rig/plan.js'
+import { RIG_FIRMWARES, type RigFirmware, type RigMachineOptions } from '../../rig/plan.js'
 import { rigDown, rigStatus, rigUp } from '../../rig/rig.js'
 import type { Cli } from './cli-context.js'
 import { printList, printOne, type Columns } from './output.js'
@@ -9,7 +9,7 @@ interface UpOptions {
   readonly name: string
   readonly dir: string
   readonly machines: string
-  readonly firmware: 'bios' | 'uefi' | 'uefi-native'
+  readonly firmware: RigFirmware
   readonly memory: string
   readonly inic: 'nic' | 'card'
   readonly nbdSocket: string
@@ -40,7 +40,7 @@ export function rigCommands(program: Command, cli: Cli): void {
     .option('--name <name>', 'names the namespace', 'rig')
     .option('--dir <directory>', 'where its files go', './rig')
     .option('--machines <count>', 'how many', '2')
-    .option('--firmware <kind>', 'bios, uefi or uefi-native', 'bios')
+    .addOption(new Option('--firmware <kind>').choices(RIG_FIRMWARES).default('bios'))
     .option('--memory <MiB>', 'of each machine', '1024')
     .addOption(
       new Option('--inic <kind>', 'how the system disk comes: a boot NIC, or a card that shows local disks')
