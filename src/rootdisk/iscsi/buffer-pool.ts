@@ -26,8 +26,9 @@ export class BufferPool {
   /** A buffer of at least `length` bytes with undefined content; above 4 MiB it is never kept. */
   take(length: number): Buffer {
     const bits = Math.max(SMALLEST_BITS, 32 - Math.clz32(Math.max(length, 1) - 1))
-    this.takenBytes += 2 ** bits
-    return this.#free[bits]?.pop() ?? this.#make(2 ** bits)
+    const sizeBytes = 1 << bits
+    this.takenBytes += sizeBytes
+    return this.#free[bits]?.pop() ?? this.#make(sizeBytes)
   }
 
   /** Gives back what {@link take} gave; nobody may use it any more. */
@@ -37,7 +38,7 @@ export class BufferPool {
   }
 
   #make(sizeBytes: number): Buffer {
-    const isKept = sizeBytes <= 2 ** LARGEST_BITS && this.#keptBytes + sizeBytes <= this.#keptLimitBytes
+    const isKept = sizeBytes <= 1 << LARGEST_BITS && this.#keptBytes + sizeBytes <= this.#keptLimitBytes
     if (!isKept) return ordinaryMemory(sizeBytes)
     this.#keptBytes += sizeBytes
     const buffer = this.#allocate(sizeBytes)

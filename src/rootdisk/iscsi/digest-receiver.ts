@@ -1,5 +1,6 @@
 import { MalformedPacket } from '../../wire/malformed-packet.js'
 import { crc32c } from '../../wire/crc32c.js'
+import { copyBytes } from '../copy-bytes.js'
 import { BHS_BYTES, DIGEST_BYTES, padding } from './pdu.js'
 import { tooLong, type PduSink } from './receiver.js'
 
@@ -99,7 +100,7 @@ export class DigestReceiver {
   #takeData(chunk: Buffer, at: number, to: number): number {
     const taken = Math.min(this.#dataLeft, to - at)
     const bytes = chunk.subarray(at, at + taken)
-    this.#place?.set(bytes, this.#filled)
+    if (this.#place !== undefined) copyBytes(bytes, this.#place, this.#filled)
     if (this.#digests.data) this.#crc = crc32c(bytes, this.#crc)
     this.#filled += taken
     this.#dataLeft -= taken

@@ -1,3 +1,4 @@
+import { copyBytes } from '../copy-bytes.js'
 import type { Socket } from 'node:net'
 import { crc32c } from '../../wire/crc32c.js'
 import type { Digests } from './digest-receiver.js'
@@ -61,7 +62,7 @@ function digestsOf(pdus: Buffer, at: number, digests: Digests): Digests {
 }
 
 function seal(out: Buffer, to: number, bytes: Buffer, hasDigest: boolean): number {
-  out.set(bytes, to)
+  copyBytes(bytes, out, to)
   const end = to + bytes.length
   return hasDigest ? out.writeUInt32LE(crc32c(bytes), end) : end
 }

@@ -1,4 +1,5 @@
 import { MalformedPacket } from '../../wire/malformed-packet.js'
+import { copyBytes } from '../copy-bytes.js'
 import { BHS_BYTES, padding } from './pdu.js'
 
 /** Where the receiver brings what it found. */
@@ -85,7 +86,7 @@ export class Receiver {
     at += before
     const taken = Math.min(this.#dataLeft, to - at)
     if (taken > 0) {
-      if (this.#place !== undefined) this.#place.set(chunk.subarray(at, at + taken), this.#filled)
+      if (this.#place !== undefined) copyBytes(chunk.subarray(at, at + taken), this.#place, this.#filled)
       this.#filled += taken
       this.#dataLeft -= taken
       at += taken

@@ -1,3 +1,4 @@
+import { copyBytes } from '../copy-bytes.js'
 import { STATUS, type Outcome } from '../scsi/sense.js'
 import type { Channel } from './channel.js'
 import { residualFlags, framedBytes, framePiece, pieceBytes, type ReadProgress } from './data-in.js'
@@ -45,7 +46,7 @@ export function sendData(channel: Channel, read: ReadProgress, data: Uint8Array)
     let to = at + BHS_BYTES
     for (let done = 0; done < dataBytes; done += segment) {
       const from = read.sentBytes + done
-      bytes.set(data.subarray(from, Math.min(from + segment, read.sentBytes + dataBytes)), to)
+      copyBytes(data.subarray(from, Math.min(from + segment, read.sentBytes + dataBytes)), bytes, to)
       to += segment + BHS_BYTES
     }
     framePiece(channel, read, { bytes, at, dataBytes })

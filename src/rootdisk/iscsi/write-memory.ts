@@ -1,3 +1,4 @@
+import { copyBytes } from '../copy-bytes.js'
 import type { BufferPool } from './buffer-pool.js'
 import type { Task } from './task.js'
 
@@ -30,7 +31,7 @@ export class WriteMemory {
     if (dataOut === undefined || dataOut.length >= wantedBytes) return true
     if (this.#heldBytes + wantedBytes > MAX_HELD_BYTES && !isAlone) return false
     task.dataOut = this.#take(wantedBytes)
-    task.dataOut.set(dataOut.subarray(0, receivedBytes))
+    copyBytes(dataOut.subarray(0, receivedBytes), task.dataOut)
     this.give(dataOut)
     return true
   }

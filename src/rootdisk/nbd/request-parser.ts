@@ -1,4 +1,5 @@
 import { MalformedPacket } from '../../wire/malformed-packet.js'
+import { copyBytes } from '../copy-bytes.js'
 import { COMMAND, MAGIC, MAX_PAYLOAD_BYTES, REQUEST_BYTES } from './protocol.js'
 
 /** A request of the transmission phase (doc/proto.md "Request message"). */
@@ -81,7 +82,7 @@ export class RequestParser {
 
   #takeData(write: Request, chunk: Buffer, at: number, to: number): number {
     const taken = Math.min(write.length - this.#filled, to - at)
-    this.#place?.set(chunk.subarray(at, at + taken), this.#filled)
+    if (this.#place !== undefined) copyBytes(chunk.subarray(at, at + taken), this.#place, this.#filled)
     this.#filled += taken
     if (this.#filled === write.length) {
       const data = this.#place

@@ -1,3 +1,4 @@
+import { copyBytes } from '../copy-bytes.js'
 import { CACHE_CHUNK_BYTES, ChunkMemory } from './chunk-memory.js'
 import { CLUSTER_BYTES, STATE } from './cluster-map.js'
 import { InFlight } from './in-flight.js'
@@ -96,7 +97,7 @@ export class GoldenCache {
       const from = offset + at - index * CACHE_CHUNK_BYTES
       const length = Math.min(CACHE_CHUNK_BYTES - from, into.length - at)
       const chunk = this.#chunk(files, layer, owner, index)
-      if (chunk.waiters === undefined) chunk.bytes.copy(into, at, from, from + length)
+      if (chunk.waiters === undefined) copyBytes(chunk.bytes.subarray(from, from + length), into, at)
       else {
         if (reader === undefined) [reader, waiting] = newReader()
         reader.parts++
@@ -179,7 +180,7 @@ export class GoldenCache {
     const waiters = chunk.waiters ?? []
     chunk.waiters = undefined
     for (const { reader, into, from } of waiters) {
-      if (cause === null) chunk.bytes.copy(into, 0, from, from + into.length)
+      if (cause === null) copyBytes(chunk.bytes.subarray(from, from + into.length), into)
       else reader.failure = cause
     }
     if (chunk.isStale) {
