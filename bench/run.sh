@@ -4,16 +4,22 @@ set -eu
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 name=${1:-target}
-for program in cc tgtd tgtadm qemu-img qemu-storage-daemon fio; do
-  command -v "$program" >/dev/null || { echo "the bench needs $program (Debian: gcc, tgt, qemu-utils, qemu-system-common, fio)" >&2; exit 2; }
+case $name in
+  target | storm | clone)
+    client=iscsi-load
+    programs='tgtd tgtadm qemu-img qemu-storage-daemon fio' packages='tgt qemu-utils qemu-system-common fio' ;;
+  tftp)
+    client=tftp-get
+    programs='ip dnsmasq' packages='iproute2 dnsmasq-base' ;; # and in.tftpd of tftpd-hpa, where it is installed
+  *) echo "no bench called $name; there are: target storm clone tftp" >&2; exit 2 ;;
+esac
+for program in cc $programs; do
+  command -v "$program" >/dev/null || { echo "the bench needs $program (Debian: gcc $packages)" >&2; exit 2; }
 done
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/ingot-bench
 mkdir -p "$cache"
 npx tsc -p tsconfig.json >&2
-if [ ! -x "$cache/iscsi-load" ] || [ bench/iscsi-load.c -nt "$cache/iscsi-load" ]; then
-  cc -O2 -o "$cache/iscsi-load" bench/iscsi-load.c
+if [ ! -x "$cache/$client" ] || [ "bench/$client.c" -nt "$cache/$client" ]; then
+  cc -O2 -o "$cache/$client" "bench/$client.c"
 fi
-case $name in
-  target | storm | clone) exec node "dist/bench/$name.js" "$cache" ${2:+"$2"} ;;
-  *) echo "no bench called $name; there are: target storm clone" >&2; exit 2 ;;
-esac
+exec node "dist/bench/$name.js" "$cache" ${2:+"$2"}

@@ -4,7 +4,15 @@ import { systemCode } from '../../errors.js'
 import { MalformedPacket } from '../../wire/malformed-packet.js'
 import type { BootFile } from '../boot-files.js'
 import type { Negotiated } from './negotiate.js'
-import { dataHeader, decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket } from './packet.js'
+import {
+  ackedBlock,
+  DATA_HEADER_BYTES,
+  decodeTftp,
+  encodeTftp,
+  TFTP_ERROR,
+  writeData,
+  type TftpPacket,
+} from './packet.js'
 import {
   onAck,
   onPeerError,
@@ -39,6 +47,7 @@ export class TransferSession {
   readonly #deps: TransferSessionDeps
   readonly #socket: Socket = createSocket('udp4')
   #transfer: Transfer
+  #packets: Buffer | undefined
   /** Grows with each order to send; a read that comes back to an older one is dropped. */
   #order = 0
   #hasPeerSpoken = false
@@ -94,17 +103,22 @@ export class TransferSession {
 
   #onMessage(bytes: Uint8Array): void {
     if (this.#isOver) return
+    const block = ackedBlock(bytes)
+    if (block !== undefined) {
+      this.#hasPeerSpoken = true
+      this.#take(onAck(this.#transfer, block, this.#deps.clock.monotonicMs()))
+      return
+    }
     try {
-      this.#onPacket(decodeTftp(bytes))
+      this.#onOtherPacket(decodeTftp(bytes))
     } catch (err) {
       if (!(err instanceof MalformedPacket)) throw err
       // dropped: the connected socket got it from the client's port, and a retransmission will do
     }
   }
 
-  #onPacket(packet: TftpPacket): void {
+  #onOtherPacket(packet: TftpPacket): void {
     this.#hasPeerSpoken = true
-    if (packet.op === 'ack') this.#take(onAck(this.#transfer, packet.block, this.#deps.clock.monotonicMs()))
     if (packet.op === 'error') this.#take(onPeerError(this.#transfer))
   }
 
@@ -151,10 +165,23 @@ export class TransferSession {
 
   #sendWindow(first: number, last: number, bytes: Uint8Array): void {
     const { blksize } = this.#deps.negotiated
+    const packets = this.#packetRoom()
+    let start = 0
     for (let block = first; block <= last; block++) {
       const at = (block - first) * blksize
-      this.#socket.send([dataHeader(block), bytes.subarray(at, at + blksize)])
+      const end = writeData(packets, start, block, bytes.subarray(at, at + blksize))
+      this.#socket.send(packets, start, end - start)
+      start = end
     }
+  }
+
+  /** Room for a window of packets, the same each time unless the kernel has not taken all that is in it. */
+  #packetRoom(): Buffer {
+    if (this.#packets === undefined || this.#socket.getSendQueueCount() > 0) {
+      const { blksize, windowsize } = this.#deps.negotiated
+      this.#packets = Buffer.allocUnsafe(windowsize * (DATA_HEADER_BYTES + blksize))
+    }
+    return this.#packets
   }
 
   #sendLastError(message: string): void {

@@ -1,7 +1,13 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import t from 'tap'
-import { dataHeader, decodeTftp, encodeTftp, type TftpPacket } from '../../../src/netboot/tftp/packet.js'
+import {
+  ackedBlock,
+  decodeTftp,
+  encodeTftp,
+  writeData,
+  type TftpPacket,
+} from '../../../src/netboot/tftp/packet.js'
 import { MalformedPacket } from '../../../src/wire/malformed-packet.js'
 
 const text = fc.string({
@@ -86,11 +92,34 @@ void t.test('an ERROR without the closing NUL is accepted', (t) => {
   t.end()
 })
 
-void t.test('the header of a block equals that of the encoded packet', (t) => {
-  const whole = encodeTftp({ op: 'data', block: 0x1234, data: Buffer.from('x') })
-  t.same(Buffer.from(dataHeader(0x51234)), whole.subarray(0, 4))
+void t.test('what the hot path writes is the encoded packet, its block modulo 65536', (t) => {
+  const into = Buffer.alloc(20, 0xff)
+  t.equal(writeData(into, 3, 0x51234, Buffer.from('data')), 11)
+  t.ok(into.subarray(3, 11).equals(encodeTftp({ op: 'data', block: 0x1234, data: Buffer.from('data') })))
+  t.ok(into.subarray(0, 3).every((byte) => byte === 0xff) && into[11] === 0xff, 'and nothing around it')
   t.end()
 })
+
+void t.test('the hot path finds an ACK in any bytes exactly where the decoder does', (t) => {
+  const header = fc.tuple(fc.constantFrom(0, 1), fc.integer({ min: 0, max: 7 }))
+  fc.assert(
+    fc.property(header, fc.uint8Array({ maxLength: 6 }), (start, rest) => {
+      const bytes = Uint8Array.of(...start, ...rest)
+      t.equal(ackedBlock(bytes), decodedAck(bytes))
+    }),
+  )
+  t.end()
+})
+
+function decodedAck(bytes: Uint8Array): number | undefined {
+  try {
+    const packet = decodeTftp(bytes)
+    return packet.op === 'ack' ? packet.block : undefined
+  } catch (err) {
+    if (!(err instanceof MalformedPacket)) throw err
+    return undefined
+  }
+}
 
 function decodeOrMalformed(bytes: Uint8Array): void {
   try {
