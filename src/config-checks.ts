@@ -1,14 +1,6 @@
 import { join } from 'node:path'
-import { SOCKET_PATH_MAX_BYTES, type Values } from './config-schema.js'
-import { isInSubnet, parseIpv4, parseSubnet, type Subnet } from './wire/ipv4.js'
-
-/** One broken rule; rendered as `path: expected ..., got ...`. */
-export interface Problem {
-  /** Section and key, e.g. `subnet.pool_first`. */
-  readonly path: string
-  readonly expected: string
-  readonly got: string
-}
+import { SOCKET_PATH_MAX_BYTES, type Problem, type Values } from './config-schema.js'
+import { subnetProblems } from './config-subnets.js'
 
 const NOTHING = 'nothing'
 
@@ -19,8 +11,7 @@ const NOTHING = 'nothing'
 export function crossChecks(values: Values, broken: ReadonlySet<string>): Problem[] {
   const problems = [
     ...missing(values),
-    ...outsideSubnet(values),
-    ...pool(values),
+    ...subnetProblems(values),
     ...ports(values),
     ...sockets(values),
     ...nbdTls(values),
@@ -33,60 +24,17 @@ export function crossChecks(values: Values, broken: ReadonlySet<string>): Proble
   })
 }
 
-function missing({ boot, subnet, target }: Values): Problem[] {
+function missing({ boot, target }: Values): Problem[] {
   const problems: Problem[] = []
   if (boot.enabled && boot.address === undefined) {
     const expected = 'the IPv4 address that machines reach this host at (or boot.enabled = false)'
     problems.push({ path: 'boot.address', expected, got: NOTHING })
-  }
-  if (boot.enabled && boot.dhcp && subnet.cidr === undefined) {
-    const expected = 'the subnet that DHCP serves, such as 198.18.0.0/24 (or boot.dhcp = false)'
-    problems.push({ path: 'subnet.cidr', expected, got: NOTHING })
   }
   if (!boot.enabled && boot.address === undefined && target.address === undefined) {
     const expected = 'the IPv4 address of the portal (there is no boot.address to take)'
     problems.push({ path: 'target.address', expected, got: NOTHING })
   }
   return problems
-}
-
-function outsideSubnet({ boot, subnet }: Values): Problem[] {
-  const segment = parseSubnet(subnet.cidr ?? '')
-  if (segment === undefined || !boot.enabled) return []
-  const inside: Readonly<Record<string, string | undefined>> = {
-    'boot.address': boot.address,
-    'subnet.router': subnet.router,
-    'subnet.pool_first': subnet.pool_first,
-    'subnet.pool_last': subnet.pool_last,
-  }
-  return Object.entries(inside).flatMap(([path, value]) => {
-    if (value === undefined || isHostOf(value, segment)) return []
-    return [
-      { path, expected: `the address of a host in subnet.cidr ${subnet.cidr ?? ''}`, got: `"${value}"` },
-    ]
-  })
-}
-
-function isHostOf(address: string, segment: Subnet): boolean {
-  const number = parseIpv4(address) ?? 0
-  return isInSubnet(number, segment) && number !== segment.network && number !== segment.broadcast
-}
-
-function pool({ boot, subnet }: Values): Problem[] {
-  const { pool_first: first, pool_last: last } = subnet
-  if (first === undefined && last === undefined) return []
-  if (first === undefined)
-    return [{ path: 'subnet.pool_first', expected: 'the start of the pool', got: NOTHING }]
-  if (last === undefined) return [{ path: 'subnet.pool_last', expected: 'the end of the pool', got: NOTHING }]
-  const [low, high] = [parseIpv4(first) ?? 0, parseIpv4(last) ?? 0]
-  if (high < low)
-    return [{ path: 'subnet.pool_last', expected: `an address from ${first} on`, got: `"${last}"` }]
-  const reserved = { 'boot.address': boot.address, 'subnet.router': subnet.router }
-  return Object.entries(reserved).flatMap(([path, value]) => {
-    const number = parseIpv4(value ?? '')
-    if (number === undefined || number < low || number > high) return []
-    return [{ path, expected: `an address outside the pool ${first}..${last}`, got: `"${value ?? ''}"` }]
-  })
 }
 
 /** The portal and HTTP boot are both TCP, DHCP and TFTP both UDP. */
@@ -101,14 +49,19 @@ function ports({ boot, target }: Values): Problem[] {
       got: String(target.port),
     })
   }
-  if (boot.dhcp && boot.tftp && boot.tftp_port !== 0 && boot.tftp_port === boot.dhcp_port) {
-    problems.push({
-      path: 'boot.tftp_port',
-      expected: 'another port than boot.dhcp_port',
-      got: String(boot.tftp_port),
-    })
-  }
-  return problems
+  return [...problems, ...udpPorts(boot)]
+}
+
+function udpPorts({ dhcp, dhcp_port, tftp, tftp_port, pxe_port }: Values['boot']): Problem[] {
+  const used: [string, number][] = [
+    ...(dhcp ? [['boot.dhcp_port', dhcp_port] as [string, number]] : []),
+    ...(tftp ? [['boot.tftp_port', tftp_port] as [string, number]] : []),
+    ...(dhcp ? [['boot.pxe_port', pxe_port] as [string, number]] : []),
+  ]
+  return used.flatMap(([path, port], index) => {
+    const other = used.slice(0, index).find(([, before]) => before !== 0 && before === port)
+    return other === undefined ? [] : [{ path, expected: `another port than ${other[0]}`, got: String(port) }]
+  })
 }
 
 /** NBD itself asks nobody who he is: beyond this host it is TLS or nothing. */

@@ -1,5 +1,13 @@
 import { parseIpv4, parseSubnet } from './wire/ipv4.js'
 
+/** One broken rule; rendered as `path: expected ..., got ...`. */
+export interface Problem {
+  /** Section and key, e.g. `subnet.pool_first`. */
+  readonly path: string
+  readonly expected: string
+  readonly got: string
+}
+
 /** What one value must be; `read` gives undefined for anything else. */
 export interface Rule<T> {
   /** Completes "expected ...". */
@@ -11,6 +19,12 @@ export interface Rule<T> {
 export interface Key<T> {
   readonly rule: Rule<T>
   readonly fallback: T
+}
+
+/** A classless route as the file has it: a subnet and the address of its router. */
+export interface RouteText {
+  readonly to: string
+  readonly via: string
 }
 
 const GIB = 2 ** 30
@@ -41,6 +55,25 @@ const cidr = text('an IPv4 subnet without host bits, /8../30, such as 198.18.0.0
   return prefixLength !== undefined && prefixLength >= 8 && prefixLength <= 30
 })
 
+/** `ip route`'s words; the router is checked against the subnet elsewhere. */
+const route: Rule<RouteText> = {
+  expected: 'a route such as "10.0.0.0/8 via 198.18.0.254"',
+  read(value) {
+    const [to = '', via = ''] = typeof value === 'string' ? value.split(' via ') : []
+    const isRoute = parseSubnet(to) !== undefined && address.read(via) !== undefined
+    return isRoute ? { to, via } : undefined
+  },
+}
+
+/** A DNS name (RFC 1035 §2.3.1), the length of its labels included. */
+const domain = text(
+  'a domain name such as "boot.example.org"',
+  (name) => name.length <= 253 && /^(?!-)[a-z0-9-]{1,63}(?:\.(?!-)[a-z0-9-]{1,63})*$/i.test(name),
+)
+
+/** Linux's IFNAMSIZ is 16 with its NUL. */
+const interfaceName = text('the name of a network interface', (name) => /^[^\s/:]{1,15}$/.test(name))
+
 const group = text('the name of a group', (value) => /^[a-z_][a-z0-9_-]{0,31}$/.test(value))
 
 /** 0 is any free port: for tests. */
@@ -64,18 +97,27 @@ export const SCHEMA = {
     http_port: key(port, 8080),
     dhcp: key(flag, true),
     dhcp_port: key(port, 67),
+    pxe_port: key(port, 4011),
     tftp: key(flag, true),
     tftp_port: key(port, 69),
     loader_dirs: key(listOf(absolutePath), ['/usr/lib/ipxe']),
   },
   subnet: {
     cidr: optional(cidr),
+    mode: key(oneOf('authoritative', 'proxy', 'off'), 'authoritative'),
+    address: optional(address),
+    interface: optional(interfaceName),
+    relayed: key(flag, false),
     router: optional(address),
     dns: key(listOf(address), []),
+    ntp: key(listOf(address), []),
+    domain_search: key(listOf(domain), []),
+    mtu: optional(integer(576, 9216)),
+    routes: key(listOf(route), []),
     pool_first: optional(address),
     pool_last: optional(address),
     lease_seconds: key(integer(60, 30 * DAY_SECONDS), 3600),
-    authoritative: key(flag, true),
+    router_advertisement: key(flag, false),
   },
   target: {
     driver: key(oneOf('embedded', 'tgt'), 'embedded'),
@@ -110,11 +152,17 @@ export type SectionName = keyof typeof SCHEMA
 
 type KeyValue<K> = K extends Key<infer T> ? T : never
 
+/** The values of one section by the file's own names, defaults filled in. */
+export type SectionValues<S extends SectionName> = {
+  readonly [K in keyof (typeof SCHEMA)[S]]: KeyValue<(typeof SCHEMA)[S][K]>
+}
+
+/** One `[subnet]` or `[[subnet]]`; `path` names it in messages: `subnet`, or `subnet[1]` from 0. */
+export type SubnetValues = SectionValues<'subnet'> & { readonly path: string }
+
 /** The file's values by the file's own names, defaults filled in. */
-export type Values = {
-  readonly [S in SectionName]: {
-    readonly [K in keyof (typeof SCHEMA)[S]]: KeyValue<(typeof SCHEMA)[S][K]>
-  }
+export type Values = { readonly [S in Exclude<SectionName, 'subnet'>]: SectionValues<S> } & {
+  readonly subnet: readonly SubnetValues[]
 }
 
 function key<T>(rule: Rule<T>, fallback: NoInfer<T>): Key<T> {

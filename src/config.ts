@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parse, TomlError } from 'smol-toml'
-import { crossChecks, type Problem } from './config-checks.js'
-import { SCHEMA, type Key, type SectionName, type Values } from './config-schema.js'
+import { crossChecks } from './config-checks.js'
+import { lineLocator } from './config-lines.js'
+import { SCHEMA, type Key, type Problem, type SectionName, type Values } from './config-schema.js'
+import { subnetConfigs, type SubnetConfig } from './config-subnets.js'
 import { DaemonError } from './errors.js'
 
 /** Whose socket the API is; `group` may use it too. */
@@ -19,16 +21,7 @@ export interface BootConfig {
   readonly isTftpEnabled: boolean
   readonly tftpPort: number
   readonly dhcpPort: number
-}
-
-/** The segment that DHCP serves; the pool is for machines without a fixed address. */
-export interface SubnetConfig {
-  readonly cidr: string
-  readonly router: string | undefined
-  readonly dns: readonly string[]
-  readonly pool: { readonly first: string; readonly last: string } | undefined
-  readonly leaseSeconds: number
-  readonly isAuthoritative: boolean
+  readonly pxePort: number
 }
 
 /** The portal, and whether `ingotd` starts an `ingot-targetd` itself. */
@@ -80,8 +73,8 @@ export interface Config {
   readonly api: ApiConfig
   /** Absent when machines are booted by somebody else. */
   readonly boot: BootConfig | undefined
-  /** Absent when DHCP is somebody else's. */
-  readonly subnet: SubnetConfig | undefined
+  /** Empty when DHCP is somebody else's. */
+  readonly subnets: readonly SubnetConfig[]
   readonly target: TargetConfig
   /** Absent when nobody is to attach disks over NBD. */
   readonly nbd: NbdConfig | undefined
@@ -139,10 +132,21 @@ function readValues(table: Record<string, unknown>): { values: Values; problems:
   const problems: Problem[] = []
   const sections = Object.keys(SCHEMA) as SectionName[] // its own keys
   const values = sections.map((name) => {
+    if (name === 'subnet') return [name, readSubnets(table['subnet'], problems)]
     const section = name === '' ? withoutSections(table) : sectionOf(table, name, problems)
-    return [name, readSection(section, name, problems)]
+    return [name, readSection({ section, name, path: name }, problems)]
   })
   return { values: Object.fromEntries(values) as Values, problems } // by the keys and rules of SCHEMA
+}
+
+/** `[subnet]`, or any number of `[[subnet]]`. */
+function readSubnets(value: unknown, problems: Problem[]): Record<string, unknown>[] {
+  const all: readonly unknown[] = Array.isArray(value) && value.length > 0 ? value : [value ?? {}]
+  return all.map((one, index) => {
+    const path = Array.isArray(value) ? `subnet[${index}]` : 'subnet'
+    if (!isTable(one)) problems.push({ path, expected: 'a table [subnet]', got: shown(one) })
+    return { ...readSection({ section: isTable(one) ? one : {}, name: 'subnet', path }, problems), path }
+  })
 }
 
 function withoutSections(table: Record<string, unknown>): Record<string, unknown> {
@@ -162,13 +166,16 @@ function sectionOf(
   return {}
 }
 
-function readSection(
-  section: Record<string, unknown>,
-  name: SectionName,
-  problems: Problem[],
-): Record<string, unknown> {
+interface Section {
+  readonly section: Record<string, unknown>
+  readonly name: SectionName
+  /** In messages. */
+  readonly path: string
+}
+
+function readSection({ section, name, path: at }: Section, problems: Problem[]): Record<string, unknown> {
   const keys: Readonly<Record<string, Key<unknown>>> = SCHEMA[name]
-  const path = (key: string): string => (name === '' ? key : `${name}.${key}`)
+  const path = (key: string): string => (at === '' ? key : `${at}.${key}`)
   for (const key of Object.keys(section)) {
     if (Object.hasOwn(keys, key)) continue
     const known = [
@@ -197,7 +204,7 @@ function toConfig(values: Values): Config {
     unknownMachines: top.unknown_machines,
     api: { socket: api.socket ?? join(top.run_dir, 'api.sock'), group: api.group },
     boot: bootConfig(values),
-    subnet: subnetConfig(values),
+    subnets: subnetConfigs(values),
     target: {
       driver: target.driver,
       tgtSocket: target.tgt_socket,
@@ -228,6 +235,7 @@ function bootConfig({ boot }: Values): BootConfig | undefined {
     isTftpEnabled: boot.tftp,
     tftpPort: boot.tftp_port,
     dhcpPort: boot.dhcp_port,
+    pxePort: boot.pxe_port,
   }
 }
 
@@ -238,47 +246,6 @@ function nbdConfig({ '': top, nbd }: Values): NbdConfig | undefined {
   const tls = hasTls ? { certificate, key, clientCa: nbd.tls_client_ca_file } : undefined
   const socket = nbd.socket ?? join(top.run_dir, 'nbd.sock')
   return { socket, tcp: address === undefined ? undefined : { address, port, tls } }
-}
-
-function subnetConfig({ boot, subnet }: Values): SubnetConfig | undefined {
-  if (!boot.enabled || !boot.dhcp || subnet.cidr === undefined) return undefined
-  const { pool_first: first, pool_last: last } = subnet
-  return {
-    cidr: subnet.cidr,
-    router: subnet.router,
-    dns: subnet.dns,
-    pool: first === undefined || last === undefined ? undefined : { first, last },
-    leaseSeconds: subnet.lease_seconds,
-    isAuthoritative: subnet.authoritative,
-  }
-}
-
-/** Where each key stands; a key inside an inline table is found at that table, a missing one at its section. */
-function lineLocator(text: string): (path: string) => number {
-  const lines = new Map<string, number>()
-  let table = ''
-  for (const [index, line] of text.split('\n').entries()) {
-    const header = /^\s*\[{1,2}\s*([^\][]+?)\s*\]/.exec(line)?.[1]
-    if (header !== undefined) table = unquoted(header)
-    const key = /^\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=/.exec(line)?.[1]
-    const path = key === undefined ? header && table : [table, unquoted(key)].filter(Boolean).join('.')
-    if (path !== undefined && !lines.has(path)) lines.set(path, index + 1)
-  }
-  return (path) => {
-    const parts = path.split('.')
-    for (let count = parts.length; count > 0; count--) {
-      const line = lines.get(parts.slice(0, count).join('.'))
-      if (line !== undefined) return line
-    }
-    return 1
-  }
-}
-
-function unquoted(key: string): string {
-  return key
-    .split('.')
-    .map((part) => part.trim().replace(/^(["'])(.*)\1$/, '$2'))
-    .join('.')
 }
 
 function isTable(value: unknown): value is Record<string, unknown> {

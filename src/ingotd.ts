@@ -11,7 +11,7 @@ import { EventIntake } from './control/event-intake.js'
 import { Images } from './control/images.js'
 import { Jobs } from './control/jobs.js'
 import { LayerMerger } from './control/layer-merger.js'
-import { Machines } from './control/machines.js'
+import { Machines, type MachineRules } from './control/machines.js'
 import { powerDriverFor } from './control/power/power.js'
 import { Servers } from './control/servers.js'
 import { Snapshots } from './control/snapshots.js'
@@ -122,10 +122,7 @@ async function api({ config, log }: EntryContext, parts: Parts): Promise<Service
   const images = new Images({ registry, clock, log, jobs, disks: imageDisks(dirs, config) })
   await images.sweep()
   const disks = disksOf(parts)
-  const subnet = config.subnet === undefined ? undefined : parseSubnet(config.subnet.cidr)
-  const reserved = [config.boot?.address, config.subnet?.router, config.target.address]
-  const reservedAddresses = reserved.map((text) => parseIpv4(text ?? '')).filter((ip) => ip !== undefined)
-  const machines = new Machines({ registry, clock, rules: { subnet, reservedAddresses } })
+  const machines = new Machines({ registry, clock, rules: machineRules(config) })
   const routes = apiRoutes({
     registry,
     machines,
@@ -152,6 +149,14 @@ async function api({ config, log }: EntryContext, parts: Parts): Promise<Service
     routes: [(app) => void app.register(toPlugin(routes), { prefix: API_PREFIX })],
     log,
   })
+}
+
+function machineRules({ boot, subnets, target }: Config): MachineRules {
+  const reserved = [boot?.address, target.address, ...subnets.flatMap((one) => [one.address, one.router])]
+  return {
+    subnets: subnets.map(({ cidr }) => parseSubnet(cidr)).filter((subnet) => subnet !== undefined),
+    reservedAddresses: reserved.map((text) => parseIpv4(text ?? '')).filter((ip) => ip !== undefined),
+  }
 }
 
 function toPlugin(routes: (app: FastifyInstance) => void): FastifyPluginCallback {

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadConfig, parseConfig } from '../src/config.js'
+import { subnetOfAddress } from '../src/config-subnets.js'
 import { SCHEMA } from '../src/config-schema.js'
 import { DaemonError } from '../src/errors.js'
 
@@ -35,15 +36,26 @@ void t.test('the smallest configuration gets every default', (t) => {
       isTftpEnabled: true,
       tftpPort: 69,
       dhcpPort: 67,
+      pxePort: 4011,
     },
-    subnet: {
-      cidr: '198.18.0.0/24',
-      router: undefined,
-      dns: [],
-      pool: undefined,
-      leaseSeconds: 3600,
-      isAuthoritative: true,
-    },
+    subnets: [
+      {
+        cidr: '198.18.0.0/24',
+        mode: 'authoritative',
+        address: '198.18.0.1',
+        interface: undefined,
+        isRelayed: false,
+        router: undefined,
+        dns: [],
+        ntp: [],
+        domainSearch: [],
+        mtu: undefined,
+        routes: [],
+        pool: undefined,
+        leaseSeconds: 3600,
+        hasRouterAdvertisement: false,
+      },
+    ],
     target: {
       driver: 'embedded',
       tgtSocket: '/var/run/tgtd/socket.0',
@@ -80,14 +92,36 @@ void t.test('sockets follow run_dir, and the portal boot.address, unless told ot
 
 void t.test('without boot there is no boot and no subnet, without DHCP no subnet', (t) => {
   const bootless = parseConfig('[boot]\nenabled = false\n[target]\naddress = "127.0.0.1"', 'FILE')
-  t.same([bootless.boot, bootless.subnet], [undefined, undefined])
-  t.equal(parseConfig('[boot]\naddress = "198.18.0.1"\ndhcp = false', 'FILE').subnet, undefined)
+  t.same([bootless.boot, bootless.subnets], [undefined, []])
+  t.same(parseConfig('[boot]\naddress = "198.18.0.1"\ndhcp = false', 'FILE').subnets, [])
+  t.end()
+})
+
+void t.test('several segments have an interface each, relayed and foreign ones need none', (t) => {
+  const { subnets } = parseConfig(
+    [
+      '[boot]\naddress = "198.18.0.1"',
+      '[[subnet]]\ncidr = "198.18.0.0/24"\ninterface = "eth1"\nroutes = ["10.0.0.0/8 via 198.18.0.9"]',
+      '[[subnet]]\ncidr = "198.18.1.0/24"\naddress = "198.18.1.1"\ninterface = "eth2"\nmode = "proxy"',
+      '[[subnet]]\ncidr = "198.18.2.0/24"\nrelayed = true\npool_first = "198.18.2.10"\npool_last = "198.18.2.20"',
+      '[[subnet]]\ncidr = "198.18.3.0/24"\nmode = "off"',
+    ].join('\n'),
+    'FILE',
+  )
+  t.match(subnets, [
+    { address: '198.18.0.1', interface: 'eth1', routes: [{ to: '10.0.0.0/8', via: '198.18.0.9' }] },
+    { address: '198.18.1.1', mode: 'proxy' },
+    { isRelayed: true, address: '198.18.0.1', pool: { first: '198.18.2.10' } },
+    { mode: 'off' },
+  ])
+  t.equal(subnetOfAddress(subnets, '198.18.2.7'), subnets[2])
+  t.equal(subnetOfAddress(subnets, '198.18.4.7'), undefined)
   t.end()
 })
 
 void t.test('the configuration is frozen to its leaves', (t) => {
   const config = parseConfig(SMALLEST, 'FILE')
-  t.ok([config, config.api, config.boot, config.boot?.loaderDirs, config.subnet].every(Object.isFrozen))
+  t.ok([config, config.api, config.boot, config.boot?.loaderDirs, config.subnets[0]].every(Object.isFrozen))
   t.end()
 })
 
@@ -149,7 +183,7 @@ void t.test('a file that cannot be read is CONFIG_INVALID and named', (t) => {
 void t.test('the example is a valid configuration', (t) => {
   t.match(loadConfig(EXAMPLE), {
     boot: { address: '198.18.0.1' },
-    subnet: { pool: { first: '198.18.0.100', last: '198.18.0.199' } },
+    subnets: [{ pool: { first: '198.18.0.100', last: '198.18.0.199' } }],
     target: { isManaged: false },
   })
   t.end()

@@ -24,8 +24,8 @@ export interface NewMachine {
 
 /** Where machines live. */
 export interface MachineRules {
-  /** Undefined when DHCP is somebody else's: any address goes then. */
-  readonly subnet: Subnet | undefined
+  /** Empty when DHCP is somebody else's: any address goes then. */
+  readonly subnets: readonly Subnet[]
   /** Addresses no machine may have (the daemon's own, the router's). */
   readonly reservedAddresses: readonly number[]
 }
@@ -106,12 +106,13 @@ export class Machines {
 
   #checkIp(text: string): string {
     const ip = parseIpv4(text)
-    const { subnet, reservedAddresses } = this.#rules
+    const { subnets, reservedAddresses } = this.#rules
     if (ip === undefined)
       throw new DaemonError('INVALID_INPUT', `ip: expected an IPv4 address, got ${JSON.stringify(text)}`)
-    if (subnet !== undefined && !isHostOf(ip, subnet)) {
-      const cidr = `${formatIpv4(subnet.network)}/${subnet.prefixLength}`
-      throw new DaemonError('INVALID_INPUT', `ip: ${text} is not a host address of the subnet ${cidr}`)
+    if (subnets.length > 0 && !subnets.some((subnet) => isHostOf(ip, subnet))) {
+      const cidrs = subnets.map((subnet) => `${formatIpv4(subnet.network)}/${subnet.prefixLength}`)
+      const which = `the subnet ${cidrs.join(' or ')}`
+      throw new DaemonError('INVALID_INPUT', `ip: ${text} is not a host address of ${which}`)
     }
     if (reservedAddresses.includes(ip))
       throw new DaemonError('ADDRESS_TAKEN', `ip: ${text} belongs to the boot network itself`)

@@ -24,6 +24,7 @@ export class Machines {
   readonly #nics: Statement<[string], Row<NicRecord>>
   readonly #allNics: Statement<[], Row<NicRecord>>
   readonly #setLoader: Statement<[{ id: string; loader: string | null }]>
+  readonly #withoutIp: Statement<[], number>
   readonly #delete: Statement<[string]>
   readonly #dependants: Statement<[string], string>
 
@@ -42,6 +43,7 @@ export class Machines {
     this.#nics = db.prepare(`${SELECT_NIC} WHERE machine_id = ? ORDER BY position`)
     this.#allNics = db.prepare(`${SELECT_NIC} ORDER BY machine_id, position`)
     this.#setLoader = db.prepare('UPDATE machines SET loader = @loader WHERE id = @id')
+    this.#withoutIp = db.prepare<[], number>('SELECT count(*) FROM nics WHERE ip IS NULL').pluck()
     this.#delete = db.prepare('DELETE FROM machines WHERE id = ?')
     this.#dependants = db
       .prepare<[string], string>(`SELECT 'server ' || name FROM servers WHERE machine_id = ?`)
@@ -78,6 +80,11 @@ export class Machines {
   /** The machine whose fixed address this is. */
   findByIp(ip: string): MachineRecord | undefined {
     return this.#withNics(this.#findByIp.get(ip))
+  }
+
+  /** How many NICs are to be given an address of a pool. */
+  countNicsWithoutIp(): number {
+    return this.#withoutIp.get() ?? 0
   }
 
   /** All, by name. */

@@ -2,21 +2,19 @@ import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { systemClock } from '../clock.js'
 import type { Config } from '../config.js'
-import { firstSocket, type EntryContext } from './entry.js'
+import { bootTargetOf } from './boot-target.js'
+import { dhcpServers } from './dhcp.js'
+import type { EntryContext } from './entry.js'
 import type { EmitEvent } from '../events.js'
 import { HttpListener } from '../http/listener.js'
-import { BootDesk } from '../netboot/boot-desk.js'
 import { BootFiles } from '../netboot/boot-files.js'
 import { bootRoutes } from '../netboot/boot-routes.js'
-import { type BootPolicy, type BootTarget } from '../netboot/decide.js'
-import { DhcpServer } from '../netboot/dhcp/dhcp-server.js'
+import type { BootPolicy, BootTarget } from '../netboot/decide.js'
 import { loadScriptTemplates } from '../netboot/ipxe/script.js'
 import { loaderCheck } from '../netboot/loader-check.js'
 import { parseLoaderTable } from '../netboot/loader-table.js'
 import { TftpServer } from '../netboot/tftp/tftp-server.js'
-import type { ServerRecord } from '../registry/records.js'
 import type { Registry } from '../registry/registry.js'
-import { LUN, shownLun } from '../rootdisk/target/driver.js'
 import type { Service } from '../service.js'
 
 // From dist/src/wiring and from src/wiring.
@@ -34,69 +32,42 @@ export async function netbootServices(
   const { boot } = config
   if (boot === undefined) return []
   const { loaders, templates } = await bootData()
-  const policy: BootPolicy = { address: boot.address, httpPort: boot.httpPort, loaders }
+  const policyAt = (address: string): BootPolicy => ({ address, httpPort: boot.httpPort, loaders })
   const files = new BootFiles({ directories: boot.loaderDirs })
   const findByToken = (token: string): BootTarget | undefined => {
     const server = registry.servers.findByToken(token)
     return server === undefined ? undefined : bootTargetOf(server, registry, config)
   }
-  const endpoint = firstSocket(sockets, 'boot-http').fd
-  const http = new HttpListener({
-    options: {
-      name: 'boot',
-      endpoint: endpoint === undefined ? { host: boot.address, port: boot.httpPort } : { fd: endpoint },
-    },
-    routes: [bootRoutes({ findByToken, policy, templates, files, emit, clock: systemClock })],
-    log,
+  const http = endpoints(config, sockets.get('boot-http')).map(({ address, fd }) => {
+    const policy = policyAt(address)
+    return new HttpListener({
+      options: {
+        name: 'boot',
+        endpoint: fd === undefined ? { host: address, port: boot.httpPort } : { fd },
+      },
+      routes: [bootRoutes({ findByToken, policy, templates, files, emit, clock: systemClock })],
+      log,
+    })
   })
-  const tftp = new TftpServer({
-    options: { address: boot.address, port: boot.tftpPort, ...firstSocket(sockets, 'tftp') },
-    files,
-    emit,
-    clock: systemClock,
-    log,
+  const tftp = endpoints(config, sockets.get('tftp')).map(({ address, fd }) => {
+    const options = { address, port: boot.tftpPort, ...(fd !== undefined && { fd }) }
+    return new TftpServer({ options, files, emit, clock: systemClock, log })
   })
-  const dhcp = dhcpServer(context, registry, emit, policy)
-  const loaderFiles = loaderCheck(loaders, files, emit)
-  return [loaderFiles, http, ...(boot.isTftpEnabled ? [tftp] : []), ...(dhcp === undefined ? [] : [dhcp])]
+  const dhcp = dhcpServers(context, registry, emit, policyAt)
+  return [loaderCheck(loaders, files, emit), ...http, ...(boot.isTftpEnabled ? tftp : []), ...dhcp]
 }
 
-function dhcpServer(
-  { config, log, sockets }: EntryContext,
-  registry: Registry,
-  emit: EmitEvent,
-  policy: BootPolicy,
-): Service | undefined {
-  const { subnet, boot } = config
-  if (subnet === undefined || boot === undefined) return undefined
-  const findTarget = (mac: string): BootTarget | undefined => bootTargetByMac(mac, registry, config)
-  const desk = new BootDesk({ findTarget, emit, clock: systemClock })
-  return new DhcpServer(
-    {
-      serverAddress: boot.address,
-      port: boot.dhcpPort,
-      subnet: subnet.cidr,
-      router: subnet.router,
-      dnsServers: subnet.dns,
-      pool: subnet.pool,
-      leaseSeconds: subnet.leaseSeconds,
-      unknownMachines: config.unknownMachines,
-      authoritative: subnet.isAuthoritative,
-      ...firstSocket(sockets, 'dhcp'),
-    },
-    {
-      findMachine: (mac) => dhcpMachineOf(mac, registry),
-      isFixedAddress: (ip) => registry.machines.findByIp(ip) !== undefined,
-      leases: registry.leases,
-      bootAnswer: (client) => desk.answer(client, policy),
-      clock: systemClock,
-      emit: ({ stage, ...event }) => {
-        const isStage = stage !== undefined && desk.isBooting(event.mac)
-        emit(isStage ? { ...event, stage } : event)
-      },
-      log,
-    },
-  )
+/** One for each inherited descriptor, else one for each address of ours that machines are told. */
+function endpoints(
+  { boot, subnets }: Config,
+  fds: readonly number[] | undefined,
+): { address: string; fd?: number }[] {
+  const address = boot?.address ?? ''
+  if (fds !== undefined) return fds.map((fd) => ({ address, fd }))
+  const isRelayOnly = subnets.some(({ isRelayed }) => isRelayed)
+  const own = subnets.filter(({ isRelayed }) => !isRelayed).map((subnet) => subnet.address)
+  const all = isRelayOnly || own.length === 0 ? [address, ...own] : own
+  return [...new Set(all)].map((one) => ({ address: one }))
 }
 
 async function bootData(): Promise<{
@@ -113,43 +84,4 @@ async function bootData(): Promise<{
     }
   }
   throw new Error('the boot templates are not beside the program', { cause })
-}
-
-function dhcpMachineOf(
-  mac: string,
-  registry: Registry,
-): ReturnType<ConstructorParameters<typeof DhcpServer>[1]['findMachine']> {
-  const machine = registry.machines.findByMac(mac)
-  if (machine === undefined) return undefined
-  return {
-    machineId: machine.id,
-    name: machine.name,
-    ip: machine.nics.find((nic) => nic.mac === mac)?.ip,
-    hostName: registry.servers.findByMachine(machine.id)?.name,
-  }
-}
-
-function bootTargetByMac(mac: string, registry: Registry, config: Config): BootTarget | undefined {
-  const machine = registry.machines.findByMac(mac)
-  const server = machine === undefined ? undefined : registry.servers.findByMachine(machine.id)
-  return server === undefined ? undefined : bootTargetOf(server, registry, config)
-}
-
-function bootTargetOf(server: ServerRecord, registry: Registry, { target }: Config): BootTarget {
-  const machine = registry.machines.get(server.machineId)
-  return {
-    serverId: server.id,
-    serverName: server.name,
-    intent: server.bootIntent,
-    bootToken: server.bootToken,
-    firmware: machine?.firmware ?? 'bios',
-    loader: machine?.loader,
-    iqn: server.iqn,
-    initiatorIqn: server.initiatorIqn,
-    chapUser: server.chapUser,
-    chapSecret: server.chapSecret,
-    portalAddress: target.address,
-    portalPort: target.port,
-    systemLun: shownLun(target.driver, LUN.system),
-  }
 }

@@ -1,4 +1,5 @@
 import type { Config } from '../config.js'
+import { subnetOfAddress } from '../config-subnets.js'
 import type { NetworkModel } from '../firstboot/network/network.js'
 import { renderSeedDisk } from '../firstboot/seed/seed-disk.js'
 import type { SeedInput } from '../firstboot/seed/seed-input.js'
@@ -10,7 +11,9 @@ import { parseSubnet } from '../wire/ipv4.js'
 /** What a server's seed says, from its records and the configuration: part of the wiring, for both entry files. */
 export function seedInputOf(server: ServerRecord, machine: MachineRecord, config: Config): SeedInput {
   const { target, boot } = config
-  const policy = { address: boot?.address ?? target.address, httpPort: boot?.httpPort ?? 80 }
+  const address =
+    subnetOfAddress(config.subnets, machine.nics[0]?.ip)?.address ?? boot?.address ?? target.address
+  const policy = { address, httpPort: boot?.httpPort ?? 80 }
   return {
     serverId: server.id,
     instanceId: server.instanceId,
@@ -29,13 +32,15 @@ export function seedDiskOf(server: ServerRecord, registry: Registry, config: Con
   return renderSeedDisk(seedInputOf(server, machine, config), server.createdMs)
 }
 
-function networkOf(server: ServerRecord, machine: MachineRecord, { subnet }: Config): NetworkModel {
-  const links = machine.nics.map(({ mac, ip, position }) => ({
-    kind: 'nic' as const,
-    mac,
-    isRoot: position === 0,
-    ipv4:
-      server.addressing === 'static' && ip !== undefined && subnet !== undefined
+function networkOf(server: ServerRecord, machine: MachineRecord, { subnets }: Config): NetworkModel {
+  const links = machine.nics.map(({ mac, ip, position }) => {
+    const subnet = subnetOfAddress(subnets, ip)
+    const isStatic = server.addressing === 'static' && ip !== undefined && subnet !== undefined
+    return {
+      kind: 'nic' as const,
+      mac,
+      isRoot: position === 0,
+      ipv4: isStatic
         ? {
             kind: 'static' as const,
             address: ip,
@@ -43,6 +48,7 @@ function networkOf(server: ServerRecord, machine: MachineRecord, { subnet }: Con
             ...(subnet.router !== undefined && { gateway: subnet.router }),
           }
         : { kind: 'dhcp' as const },
-  }))
-  return { links, dns: subnet?.dns ?? [] }
+    }
+  })
+  return { links, dns: subnetOfAddress(subnets, machine.nics[0]?.ip)?.dns ?? [] }
 }

@@ -15,7 +15,7 @@ void t.test('a machine has the loader it was given, until it has the table one a
   const machines = new Machines({
     registry,
     clock: systemClock,
-    rules: { subnet: undefined, reservedAddresses: [] },
+    rules: { subnets: [], reservedAddresses: [] },
   })
   t.equal(machines.add(NEW).loader, undefined)
   t.equal(machines.setLoader('m1', 'shimx64.efi').loader, 'shimx64.efi')

@@ -56,7 +56,7 @@ function bench(t: Test, reload: WishStateDeps['reload'] = () => Promise.resolve(
     checkSeed: () => undefined,
     emit: (event) => events.push(event),
   }
-  const rules = { subnet: SUBNET, reservedAddresses: [0xc6120001] }
+  const rules = { subnets: [SUBNET], reservedAddresses: [0xc6120001] }
   const machines = new Machines({ registry, clock: systemClock, rules })
   return { registry, machines, servers: new Servers(deps), power, layers, events }
 }

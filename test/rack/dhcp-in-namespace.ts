@@ -4,6 +4,7 @@
 import { pino } from 'pino'
 import { systemClock } from '../../src/clock.js'
 import { DhcpServer } from '../../src/netboot/dhcp/dhcp-server.js'
+import { DhcpSubnets, ServedSubnet } from '../../src/netboot/dhcp/dhcp-subnets.js'
 import type { LeaseRecord } from '../../src/registry/records.js'
 
 const FIXED = new Map([['02:00:00:00:0c:01', '198.18.0.50']])
@@ -13,35 +14,35 @@ function tell(what: object): void {
   process.stdout.write(`${JSON.stringify(what)}\n`)
 }
 
-const server = new DhcpServer(
-  {
-    ...{
-      serverAddress: '198.18.0.1',
-      subnet: '198.18.0.0/24',
-      router: '198.18.0.1',
-      dnsServers: ['198.18.0.53'],
-    },
-    ...{ pool: { first: '198.18.0.100', last: '198.18.0.150' }, leaseSeconds: 3600 },
-    ...{ unknownMachines: 'address', authoritative: true },
-    ...(process.argv[2] === 'fd' && { fd: 3 }),
+const leaseStore = {
+  all: () => [...leases.values()],
+  save: (some: readonly LeaseRecord[]) => {
+    for (const lease of some) leases.set(lease.ip, lease)
+    tell({ saved: some })
   },
+  remove: (ip: string) => {
+    leases.delete(ip)
+    tell({ removed: ip })
+  },
+}
+const own = new ServedSubnet(
   {
+    ...{ cidr: '198.18.0.0/24', mode: 'authoritative', address: '198.18.0.1', router: '198.18.0.1' },
+    ...{ dns: ['198.18.0.53'], pool: { first: '198.18.0.100', last: '198.18.0.150' }, leaseSeconds: 3600 },
+  },
+  () => undefined,
+  { leases: leaseStore, unknownMachines: 'address' },
+)
+const server = new DhcpServer(
+  { address: '198.18.0.1', ...(process.argv[2] === 'fd' && { fd: 3 }) },
+  {
+    subnets: new DhcpSubnets([own]),
+    own,
     findMachine: (mac) => {
       const ip = FIXED.get(mac)
       return ip === undefined ? undefined : { machineId: '1', name: 'node1', ip, hostName: 'web1' }
     },
-    leases: {
-      all: () => [...leases.values()],
-      save: (some) => {
-        for (const lease of some) leases.set(lease.ip, lease)
-        tell({ saved: some })
-      },
-      remove: (ip) => {
-        leases.delete(ip)
-        tell({ removed: ip })
-      },
-    },
-    bootAnswer: () => undefined,
+    leases: leaseStore,
     clock: systemClock,
     emit: (event) => {
       tell({ event })

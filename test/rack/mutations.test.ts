@@ -114,7 +114,7 @@ async function udpAt(port: number, address: string): Promise<UdpSocket> {
 
 void t.test('100,000 mutated packets: every service answers afterwards', async (t) => {
   const [http, tftp, dhcp] = [await freePort(), await freePort(), await freePort()]
-  const ports = `http_port = ${http}\ntftp_port = ${tftp}\ndhcp_port = ${dhcp}`
+  const ports = `http_port = ${http}\ntftp_port = ${tftp}\ndhcp_port = ${dhcp}\npxe_port = 0`
   const daemons = await Daemons.make(t, {
     boot: `address = "127.0.0.1"\nloader_dirs = ["/usr/lib/ipxe", "${import.meta.dirname}"]\n${ports}`,
     subnet: 'cidr = "127.0.0.0/8"',

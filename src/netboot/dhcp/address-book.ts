@@ -56,9 +56,13 @@ export class AddressBook {
     return undefined
   }
 
-  /** An address for a client that has none: `wanted` when that is free. Takes nothing yet. */
-  candidate(wanted: number | undefined, nowMs: number): number | undefined {
+  /**
+   * An address for a client that has none: `wanted` when that is free. Takes nothing yet.
+   * @param keepFree so many free addresses are not for this client
+   */
+  candidate(wanted: number | undefined, nowMs: number, keepFree = 0): number | undefined {
     this.#reap(nowMs)
+    if (this.#free.size <= keepFree) return this.#oldestExpired(nowMs)
     if (wanted !== undefined && this.#free.has(wanted) && !this.#isFixed(formatIpv4(wanted))) return wanted
     for (let free = this.#free.oldest; free !== undefined; free = this.#free.oldest) {
       if (!this.#isFixed(formatIpv4(free.key))) return free.key

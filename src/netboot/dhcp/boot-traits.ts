@@ -1,16 +1,43 @@
+import { createHash } from 'node:crypto'
 import { macFromBytes } from '../../wire/mac.js'
 import type { BootClient } from '../boot-client.js'
-import { MESSAGE, type DhcpPacket } from './codec.js'
+import { HTYPE_INFINIBAND, MESSAGE, type DhcpPacket } from './codec.js'
 import type { Options } from './options.js'
 
 const UUID_OPTION_BYTES = 17
+/** A GUID, one after a type byte, and a whole address (QPN and GID) after one. */
+const GUID_LENGTHS = [8, 9, 21]
+/** RFC 4361 with IAID 0 and an enterprise DUID, before the GUID: what Mellanox had dhclient send. */
+const MELLANOX_ID = Buffer.from('ff000000000002000002c900', 'hex')
+const LOCALLY_ADMINISTERED = 0x02
 
-/** The client's MAC, or undefined when the hardware address is not a station's 48-bit one. */
+/**
+ * Who asks, as a MAC: the address of its Ethernet card whatever client id it sends (PXE ROM, iPXE and the system send
+ * three), or a name of the same form for InfiniBand. Undefined when the hardware address is no station's.
+ */
 export function clientMac(request: DhcpPacket): string | undefined {
+  if (request.htype === HTYPE_INFINIBAND) return infinibandName(request)
   const [first = 0] = request.chaddr
   if (request.chaddr.length !== 6 || (first & 1) !== 0 || request.chaddr.every((byte) => byte === 0))
     return undefined
   return macFromBytes(request.chaddr)
+}
+
+/**
+ * RFC 4390 §2.1: the client id is all there is to know an InfiniBand port by. Where it ends in the port's GUID (iPXE,
+ * dhclient, the address itself) the name is the Ethernet-like MAC that iPXE shows: the GUID without its middle.
+ */
+function infinibandName({ chaddr, options }: DhcpPacket): string | undefined {
+  const id = options.clientId ?? chaddr
+  if (id.length === 0 || id.every((byte) => byte === 0)) return undefined
+  const guid = GUID_LENGTHS.includes(id.length) || isMellanoxId(id) ? id.subarray(-8) : undefined
+  if (guid !== undefined) return macFromBytes(Uint8Array.of(...guid.subarray(0, 3), ...guid.subarray(5)))
+  const digest = createHash('sha256').update(id).digest()
+  return macFromBytes(Uint8Array.of(LOCALLY_ADMINISTERED, ...digest.subarray(0, 5)))
+}
+
+function isMellanoxId(id: Uint8Array): boolean {
+  return id.length === 20 && Buffer.from(id).subarray(0, 12).equals(MELLANOX_ID)
 }
 
 /** What a request tells about the firmware (or loader, or system) that sent it. */

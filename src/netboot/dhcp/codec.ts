@@ -28,10 +28,12 @@ const COOKIE = 0x63825363
 const FIXED_BYTES = 240
 const MIN_BYTES = 241
 const CHADDR_BYTES = 16
+/** IANA hardware type 32: its 20-byte address does not fit chaddr (RFC 4390 §2.1). */
+export const HTYPE_INFINIBAND = 32
 const SNAME_BYTES = 64
 const FILE_BYTES = 128
 /** RFC 1542 §2.1: BOOTP's own size; some relays and ROMs drop less. */
-const MIN_REPLY_BYTES = 300
+export const BOOTP_BYTES = 300
 const IP_UDP_HEADERS = 28
 const OVERLOAD_FILE = 1
 const OVERLOAD_SNAME = 2
@@ -66,7 +68,7 @@ export interface DhcpPacket {
   readonly yiaddr: number
   readonly siaddr: number
   readonly giaddr: number
-  /** The hardware address, as many bytes as `hlen` says (0 to 16): a copy. */
+  /** The hardware address, as many bytes as `hlen` says (0 to 16; none of InfiniBand's 20): a copy. */
   readonly chaddr: Uint8Array
   /** Empty when the field was overloaded with options. */
   readonly sname: string
@@ -77,7 +79,7 @@ export interface DhcpPacket {
 
 /**
  * Decodes a client's or relay's message.
- * @throws MalformedPacket on anything that is not a BOOTREQUEST with the DHCP cookie
+ * @throws MalformedPacket on anything that is not a BOOTREQUEST with the DHCP cookie or an empty vendor area
  */
 export function decodeRequest(datagram: Uint8Array): DhcpPacket {
   const packet = decodePacket(datagram)
@@ -96,15 +98,15 @@ export function decodePacket(datagram: Uint8Array): DhcpPacket {
   const reader = new ByteReader(datagram, 'DHCP packet')
   const op = reader.u8()
   const htype = reader.u8()
-  const hlen = reader.u8()
-  if (hlen > CHADDR_BYTES) throw new MalformedPacket('DHCP packet', 2, `hlen ${hlen} is more than 16`)
+  const hlen = addressLength(htype, reader.u8())
   const [hops, xid, secs, flags] = [reader.u8(), reader.u32(), reader.u16(), reader.u16()]
   const [ciaddr, yiaddr, siaddr, giaddr] = [reader.u32(), reader.u32(), reader.u32(), reader.u32()]
   const chaddr = Uint8Array.from(reader.take(CHADDR_BYTES).subarray(0, hlen))
   const snameField = reader.take(SNAME_BYTES)
   const fileField = reader.take(FILE_BYTES)
-  if (reader.u32() !== COOKIE) throw new MalformedPacket('DHCP packet', 236, 'no DHCP cookie')
-  const { raw, overload } = collectFields(reader.rest(), fileField, snameField)
+  const { raw, overload } = hasCookie(reader.u32())
+    ? collectFields(reader.rest(), fileField, snameField)
+    : { raw: new Map<number, Uint8Array[]>(), overload: 0 }
   return {
     ...{ op, htype, hops, xid, secs, flags, ciaddr, yiaddr, siaddr, giaddr, chaddr },
     sname: (overload & OVERLOAD_SNAME) === 0 ? paddedText(snameField) : '',
@@ -115,7 +117,7 @@ export function decodePacket(datagram: Uint8Array): DhcpPacket {
 
 /**
  * Encodes a message of at most `budgetBytes` and at least 300; options that do not fit are left out.
- * @param budgetBytes from {@link replyBudget}: at least 548
+ * @param budgetBytes from {@link replyBudget}: at least 300
  */
 export function encodePacket(packet: DhcpPacket, budgetBytes: number): Buffer {
   const writer = new ByteWriter()
@@ -127,7 +129,7 @@ export function encodePacket(packet: DhcpPacket, budgetBytes: number): Buffer {
   putPadded(writer, packet.file, FILE_BYTES)
   writer.u32(COOKIE)
   writer.put(encodeOptions(packet.options, budgetBytes - FIXED_BYTES))
-  return writer.zeros(Math.max(0, MIN_REPLY_BYTES - writer.length)).bytes()
+  return writer.zeros(Math.max(0, BOOTP_BYTES - writer.length)).bytes()
 }
 
 /**
@@ -141,6 +143,18 @@ export function replyBudget(maxMessageSize: number | undefined): number {
 /** Whether `text` fits a header field with its closing NUL. */
 export function fitsFileField(text: string): boolean {
   return text.length < FILE_BYTES
+}
+
+function addressLength(htype: number, hlen: number): number {
+  if (hlen <= CHADDR_BYTES) return hlen
+  if (htype === HTYPE_INFINIBAND) return 0
+  throw new MalformedPacket('DHCP packet', 2, `hlen ${hlen} is more than 16`)
+}
+
+// BOOTP of before RFC 1048 leaves its vendor area empty.
+function hasCookie(word: number): boolean {
+  if (word === COOKIE || word === 0) return word === COOKIE
+  throw new MalformedPacket('DHCP packet', 236, 'no DHCP cookie')
 }
 
 // RFC 3396 §5: options, then file, then sname, as one sequence; only the options field may say 52.

@@ -3,40 +3,34 @@ import { isInSubnet, parseIpv4, parseSubnet } from '../../wire/ipv4.js'
 import type { Subnet } from '../../wire/ipv4.js'
 import type { DecideBoot } from '../boot-client.js'
 import type { PoolRange } from './address-book.js'
-import type { DhcpPolicy } from './engine.js'
+import type { DhcpPolicy } from './decision.js'
 
 const MAX_POOL = 65_536
 
-/** How one segment is served. Addresses are dotted IPv4. */
-export interface DhcpServerOptions {
-  /** Our address on the segment: the source of every reply, and option 54. */
-  readonly serverAddress: string
-  /** Default 67; 0 picks a free port. */
-  readonly port?: number
-  /** Default 68. */
-  readonly clientPort?: number
+/** How one subnet is served. Addresses are dotted IPv4. */
+export interface DhcpSubnetOptions {
   /** `198.18.0.0/24`. */
-  readonly subnet: string
+  readonly cidr: string
+  readonly mode: DhcpPolicy['mode']
+  /** Ours as its clients reach it: option 54, and the next server. */
+  readonly address: string
+  /** No segment of ours: its clients are reached through relays. */
+  readonly isRelayed?: boolean | undefined
   readonly router?: string | undefined
-  readonly dnsServers: readonly string[]
-  readonly domainName?: string | undefined
+  readonly dns?: readonly string[] | undefined
+  readonly ntp?: readonly string[] | undefined
+  /** The first is option 15 too. */
+  readonly domainSearch?: readonly string[] | undefined
+  /** Bytes. */
+  readonly mtu?: number | undefined
+  readonly routes?: readonly { readonly to: string; readonly via: string }[] | undefined
   /** Addresses for machines without a fixed one and for unknown machines; both ends included. */
   readonly pool?: { readonly first: string; readonly last: string } | undefined
   readonly leaseSeconds: number
-  /** What a MAC gets that no machine has: nothing at all, or an address from the pool. */
-  readonly unknownMachines: 'ignore' | 'address'
-  /** Nobody else serves this segment: refuse at once what clients remember wrongly. */
-  readonly authoritative: boolean
-  /** An inherited socket bound to one interface (socket activation). */
-  readonly fd?: number | undefined
-  /** Datagrams one MAC (or, when relayed, one MAC behind one relay) may send in a second; default 20. */
-  readonly maxPerSecondPerSource?: number
-  /** Default 255.255.255.255; the loopback's 127.255.255.255 in tests. */
-  readonly broadcastAddress?: string
 }
 
 /** The options as numbers. */
-export interface ParsedDhcpOptions {
+export interface ParsedSubnetOptions {
   readonly policy: DhcpPolicy
   readonly pool: PoolRange | undefined
   /** Addresses a pool must leave out. */
@@ -47,18 +41,19 @@ export interface ParsedDhcpOptions {
  * Checks the options once.
  * @throws DaemonError CONFIG_INVALID naming the field and the rule
  */
-export function parseDhcpOptions(options: DhcpServerOptions, bootAnswer: DecideBoot): ParsedDhcpOptions {
-  const subnet = parseSubnet(options.subnet)
-  if (subnet === undefined) throw invalid('subnet', 'a subnet like 198.18.0.0/24', options.subnet)
-  const serverAddress = address('serverAddress', options.serverAddress)
+export function parseSubnetOptions(options: DhcpSubnetOptions, bootAnswer: DecideBoot): ParsedSubnetOptions {
+  const subnet = parseSubnet(options.cidr)
+  if (subnet === undefined) throw invalid('cidr', 'a subnet like 198.18.0.0/24', options.cidr)
+  const serverAddress = address('address', options.address)
   const router = options.router === undefined ? undefined : address('router', options.router)
-  const { leaseSeconds, authoritative, domainName } = options
-  if (!Number.isInteger(leaseSeconds) || leaseSeconds < 60 || leaseSeconds > 0xffffffff) {
-    throw invalid('leaseSeconds', 'an integer of at least 60', String(leaseSeconds))
-  }
-  const dnsServers = options.dnsServers.map((text) => address('dnsServers', text))
-  const policy = {
-    ...{ serverAddress, subnet, router, dnsServers, domainName, leaseSeconds, authoritative, bootAnswer },
+  const { mode, mtu, domainSearch = [] } = options
+  const leaseSeconds = checkedLease(options.leaseSeconds)
+  const policy: DhcpPolicy = {
+    ...{ mode, serverAddress, subnet, router, leaseSeconds, mtu, bootAnswer },
+    ...{ domainSearch, domainName: domainSearch[0] },
+    dnsServers: addresses('dns', options.dns),
+    ntpServers: addresses('ntp', options.ntp),
+    routes: options.routes?.map(route),
   }
   const pool = options.pool === undefined ? undefined : poolRange(options.pool, subnet)
   const excluded = [
@@ -70,6 +65,16 @@ export function parseDhcpOptions(options: DhcpServerOptions, bootAnswer: DecideB
   return { policy, pool, excluded }
 }
 
+function route({ to, via }: { to: string; via: string }): NonNullable<DhcpPolicy['routes']>[number] {
+  const subnet = parseSubnet(to)
+  if (subnet === undefined) throw invalid('routes', 'a subnet like 10.0.0.0/8', to)
+  return {
+    destination: subnet.network,
+    prefixLength: subnet.prefixLength,
+    router: address('routes', via),
+  }
+}
+
 function poolRange(pool: { first: string; last: string }, subnet: Subnet): PoolRange {
   const range = { first: address('pool.first', pool.first), last: address('pool.last', pool.last) }
   const size = range.last - range.first + 1
@@ -77,6 +82,15 @@ function poolRange(pool: { first: string; last: string }, subnet: Subnet): PoolR
   if (size < 1 || size > MAX_POOL) throw invalid('pool', `1 to ${MAX_POOL} addresses`, got)
   if (isInSubnet(range.first, subnet) && isInSubnet(range.last, subnet)) return range
   throw invalid('pool', 'addresses inside the subnet', got)
+}
+
+function checkedLease(seconds: number): number {
+  if (Number.isInteger(seconds) && seconds >= 60 && seconds <= 0xffffffff) return seconds
+  throw invalid('leaseSeconds', 'an integer of at least 60', String(seconds))
+}
+
+function addresses(field: string, texts: readonly string[] = []): number[] {
+  return texts.map((text) => address(field, text))
 }
 
 function address(field: string, text: string): number {

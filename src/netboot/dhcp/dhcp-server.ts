@@ -5,93 +5,98 @@ import type { EmitEvent } from '../../events.js'
 import type { Service } from '../../service.js'
 import { formatIpv4, parseIpv4 } from '../../wire/ipv4.js'
 import { MalformedPacket } from '../../wire/malformed-packet.js'
-import type { DecideBoot } from '../boot-client.js'
-import { AddressBook } from './address-book.js'
 import { clientMac } from './boot-traits.js'
-import { decodeRequest, encodePacket, MESSAGE } from './codec.js'
+import { decodeRequest, encodePacket } from './codec.js'
 import type { DhcpPacket } from './codec.js'
-import { parseDhcpOptions } from './dhcp-options.js'
-import type { DhcpServerOptions, ParsedDhcpOptions } from './dhcp-options.js'
+import { silence } from './decision.js'
+import type { DhcpReply, Effect, Silence } from './decision.js'
+import { countReply, freshCounters, silenceNote } from './dhcp-counters.js'
+import type { DhcpCounters } from './dhcp-counters.js'
 import { openDhcpSockets } from './dhcp-sockets.js'
 import type { DhcpSockets } from './dhcp-sockets.js'
-import { decideDhcp, SILENCE } from './engine.js'
-import type { ClientRecord, DhcpReply, Effect, Silence, SilenceReason } from './engine.js'
+import type { DhcpMachine, DhcpSubnets, ServedSubnet } from './dhcp-subnets.js'
+import { decideDhcp } from './engine.js'
 import { LeaseCommit } from './lease-commit.js'
 import type { LeaseStore } from './lease-store.js'
+import { decidePxe } from './proxy.js'
+import type { Source } from './proxy.js'
 import { OncePer, RateLimit } from './rate-limit.js'
 
 const TEN_MINUTES_MS = 600_000
+/** A firmware that asks again within it is at the same step of its boot. */
+const SAME_STEP_MS = 10_000
 const DEFAULT_PER_SECOND = 20
 const GIADDR_AT = 24
 const CHADDR_END = 34
 
-/** A machine as DHCP sees it. Without `ip` it is served from the pool. */
-export interface DhcpMachine {
-  readonly machineId: string
-  readonly name: string
-  /** The fixed address of this NIC, dotted. */
-  readonly ip?: string | undefined
-  readonly hostName?: string | undefined
+/** The sockets of one segment. Addresses are dotted IPv4. */
+export interface DhcpServerOptions {
+  /** Our address on the segment: the source of every reply. */
+  readonly address: string
+  /** Default 67; 0 picks a free port. */
+  readonly port?: number
+  /** Where firmware asks boot servers; default 4011. */
+  readonly pxePort?: number
+  /** Default 68. */
+  readonly clientPort?: number
+  /** Inherited sockets bound to the segment's interface (socket activation), for `port` and for `pxePort`. */
+  readonly fd?: number | undefined
+  readonly pxeFd?: number | undefined
+  /** In the service's name. */
+  readonly interface?: string | undefined
+  /** Datagrams one MAC (or, when relayed, one MAC behind one relay) may send in a second; default 20. */
+  readonly maxPerSecondPerSource?: number
+  /** Default 255.255.255.255; the loopback's 127.255.255.255 in tests. */
+  readonly broadcastAddress?: string
 }
 
 /** What the DHCP server needs from the rest of the daemon. */
 export interface DhcpServerDeps {
-  /** The machine that has a NIC with this MAC (lower case, colons). */
-  readonly findMachine: (mac: string) => DhcpMachine | undefined
-  /** Whether an address belongs to a machine, so that the pool leaves it alone; default: none does. */
-  readonly isFixedAddress?: (ip: string) => boolean
+  readonly subnets: DhcpSubnets
+  /** The subnet of the segment itself; undefined when only relays are heard. */
+  readonly own: ServedSubnet | undefined
+  /** The machine that has a NIC with this MAC (lower case, colons), or that is at the switch port of option 82. */
+  readonly findMachine: (mac: string, relayInfo: Uint8Array | undefined) => DhcpMachine | undefined
   readonly leases: LeaseStore
-  readonly bootAnswer: DecideBoot
   readonly clock: Clock
   readonly emit: EmitEvent
   readonly log: Logger
 }
 
-/** What happened since the server was made. */
-export interface DhcpCounters {
-  received: number
-  offers: number
-  acks: number
-  naks: number
-  /** Datagrams that break the format. */
-  malformed: number
-  /** Datagrams of a source that had its share for this second. */
-  rateLimited: number
-  /** Our own mistakes, each logged. */
-  failed: number
-  /** ACKs not sent because their lease could not be saved. */
-  unsaved: number
-  sendErrors: number
-  /** Messages not answered, by reason. */
-  readonly silent: Record<SilenceReason, number>
+/** A request, and what is known about who sent it. */
+interface Heard {
+  readonly request: DhcpPacket
+  readonly mac: string
+  readonly machine: DhcpMachine | undefined
+  /** Set on the port of boot servers, which answer to where the question came from. */
+  readonly source: Source | undefined
+  readonly nowMs: number
 }
 
-/** The DHCPv4 server of one segment. */
+/** The DHCPv4 server of one segment, on port 67 and on PXE's 4011. */
 export class DhcpServer implements Service {
-  readonly name = 'dhcp'
+  readonly name: string
 
-  readonly counters: DhcpCounters
+  readonly counters: DhcpCounters = freshCounters()
   readonly #options: DhcpServerOptions
   readonly #deps: DhcpServerDeps
-  readonly #parsed: ParsedDhcpOptions
   readonly #rate: RateLimit
   readonly #told: OncePer
+  readonly #steps: OncePer
   readonly #logged: OncePer // apart from #told, whose keys any stranger's MAC can use up
   readonly #commit: LeaseCommit
-  #book: AddressBook
   #sockets: DhcpSockets | undefined
+  #pxe: DhcpSockets | undefined
 
-  /** @throws DaemonError CONFIG_INVALID */
   constructor(options: DhcpServerOptions, deps: DhcpServerDeps) {
+    this.name = options.interface === undefined ? 'dhcp' : `dhcp-${options.interface}`
     this.#options = options
     this.#deps = deps
-    this.#parsed = parseDhcpOptions(options, deps.bootAnswer)
     this.#rate = new RateLimit(options.maxPerSecondPerSource ?? DEFAULT_PER_SECOND, deps.clock)
     this.#told = new OncePer(TEN_MINUTES_MS, deps.clock)
+    this.#steps = new OncePer(SAME_STEP_MS, deps.clock)
     this.#logged = new OncePer(TEN_MINUTES_MS, deps.clock)
     this.#commit = new LeaseCommit(deps.leases, (err, count) => this.#unsaved(err, count))
-    this.#book = new AddressBook(undefined, [], [], () => false) // read at start
-    this.counters = freshCounters()
   }
 
   /** The port requests come to, once started. */
@@ -99,39 +104,80 @@ export class DhcpServer implements Service {
     return this.#sockets?.port
   }
 
+  /** The port boot servers are asked at, once started. */
+  get pxePort(): number | undefined {
+    return this.#pxe?.port
+  }
+
   async start(onFatal: (cause: Error) => void): Promise<void> {
-    const { serverAddress, port = 67, fd } = this.#options
-    this.#book = this.#readBook()
+    const { address, port = 67, pxePort = 4011, fd, pxeFd } = this.#options
+    const at = { address, port, fd, hearsBroadcasts: this.#deps.own !== undefined }
+    const pxeAt = { address, port: pxePort, fd: pxeFd, hearsBroadcasts: false }
     try {
       this.#sockets = await openDhcpSockets(
-        { address: serverAddress, port, fd },
-        (datagram, from) => this.#receive(datagram, from),
+        at,
+        (datagram, from) => this.#receive(datagram, from, false),
+        onFatal,
+      )
+      this.#pxe = await openDhcpSockets(
+        pxeAt,
+        (datagram, from) => this.#receive(datagram, from, true),
         onFatal,
       )
     } catch (err) {
-      throw new Error(`cannot serve DHCP on ${serverAddress}:${port}`, { cause: err })
+      await this.stop()
+      throw new Error(`cannot serve DHCP on ${address}:${port} and ${pxePort}`, { cause: err })
     }
   }
 
   async stop(): Promise<void> {
     this.#commit.flush()
-    const sockets = this.#sockets
+    const [sockets, pxe] = [this.#sockets, this.#pxe]
     this.#sockets = undefined
+    this.#pxe = undefined
     await sockets?.close()
+    await pxe?.close()
+  }
+
+  /** The counters, with what the kernel dropped until now. */
+  async status(): Promise<DhcpCounters> {
+    const drops = [await this.#sockets?.kernelDrops(), await this.#pxe?.kernelDrops()]
+    this.counters.kernelDrops = drops.reduce<number>((sum, count = 0) => sum + count, 0)
+    return this.counters
   }
 
   // The one border to the wire: whatever a datagram does, the next one is served.
-  #receive(datagram: Buffer, from: RemoteInfo): void {
+  #receive(datagram: Buffer, from: RemoteInfo, isPxe: boolean): void {
     this.counters.received++
     if (!this.#rate.allows(datagram.toString('latin1', GIADDR_AT, CHADDR_END))) {
       this.counters.rateLimited++
       return
     }
     try {
-      this.#answer(decodeRequest(datagram))
+      const request = decodeRequest(datagram)
+      const mac = clientMac(request) ?? ''
+      const machine = mac === '' ? undefined : this.#deps.findMachine(mac, request.options.relayInfo)
+      const source = isPxe ? { ip: parseIpv4(from.address) ?? 0, port: from.port } : undefined
+      this.#answer({ request, mac, machine, source, nowMs: this.#deps.clock.nowMs() })
     } catch (err) {
       this.#rejected(err, from)
     }
+  }
+
+  #answer(heard: Heard): void {
+    const { request, mac, machine, source, nowMs } = heard
+    const subnet = this.#deps.subnets.find(request, this.#deps.own)
+    if (subnet === undefined) {
+      this.#keepSilent(silence('unknown-link'), heard, undefined)
+      return
+    }
+    const record = subnet.record(mac, machine, request, nowMs)
+    const decision =
+      source === undefined
+        ? decideDhcp(request, record, subnet.policy, nowMs)
+        : decidePxe(request, source, record, subnet.policy)
+    if (decision.kind === 'silence') this.#keepSilent(decision, heard, subnet)
+    else this.#reply(decision, heard, subnet)
   }
 
   #rejected(err: unknown, from: RemoteInfo): void {
@@ -144,97 +190,72 @@ export class DhcpServer implements Service {
     if (this.#logged.allows('failed')) this.#deps.log.error({ ip: from.address, err }, 'DHCP request failed')
   }
 
-  #answer(request: DhcpPacket): void {
-    const nowMs = this.#deps.clock.nowMs()
-    const mac = clientMac(request)
-    const machine = mac === undefined ? undefined : this.#deps.findMachine(mac)
-    const record = mac === undefined ? undefined : this.#record(mac, machine, request, nowMs)
-    const decision = decideDhcp(request, record, this.#parsed.policy, nowMs)
-    if (decision.kind === 'silence') this.#keepSilent(decision, mac ?? '')
-    else this.#reply(decision, mac ?? '', machine)
-  }
-
-  #record(
-    mac: string,
-    machine: DhcpMachine | undefined,
-    request: DhcpPacket,
-    nowMs: number,
-  ): ClientRecord | undefined {
-    const hostName = machine?.hostName
-    if (machine?.ip !== undefined) return { ip: parseIpv4(machine.ip), isHeld: true, hostName }
-    if (machine === undefined && this.#options.unknownMachines === 'ignore') return undefined
-    const held = this.#book.held(mac, nowMs)
-    if (held !== undefined) return { ip: held, isHeld: true, hostName }
-    const wanted = request.ciaddr === 0 ? request.options.requestedIp : request.ciaddr
-    return { ip: this.#book.candidate(wanted, nowMs), isHeld: false, hostName }
-  }
-
-  #keepSilent({ reason, effect }: Silence, mac: string): void {
+  #keepSilent({ reason, effect }: Silence, heard: Heard, subnet: ServedSubnet | undefined): void {
+    const { mac, request } = heard
     this.counters.silent[reason]++
     this.#deps.log.debug({ mac, reason }, 'DHCP request not answered')
-    if (effect !== undefined) this.#apply(effect, mac)
-    const message = noteworthy(reason, mac)
-    if (message === undefined || !this.#told.allows(`${reason} ${reason === 'pool-full' ? '' : mac}`)) return
-    this.#deps.emit({ kind: `dhcp.${reason}`, message, mac })
+    if (effect !== undefined && subnet !== undefined) this.#apply(effect, mac, subnet)
+    const note = silenceNote(reason, mac, request)
+    if (note !== undefined && this.#told.allows(note.key)) this.#deps.emit(note.event)
   }
 
-  #reply(reply: DhcpReply, mac: string, machine: DhcpMachine | undefined): void {
+  #reply(reply: DhcpReply, heard: Heard, subnet: ServedSubnet): void {
     const datagram = encodePacket(reply.packet, reply.budgetBytes)
-    const send = (): void => this.#send(datagram, reply, mac)
-    if (reply.effect !== undefined) this.#apply(reply.effect, mac)
-    if (reply.effect?.kind !== 'bind') {
-      send()
+    const sockets = heard.source === undefined ? this.#sockets : this.#pxe
+    const send = (): void => this.#send(datagram, reply, sockets)
+    if (reply.effect !== undefined) this.#apply(reply.effect, heard.mac, subnet)
+    if (reply.effect?.kind === 'bind') {
+      this.#commit.add(reply.effect.lease, () => {
+        send()
+        this.#tellAck(reply, heard)
+      })
       return
     }
-    this.#commit.add(reply.effect.lease, () => {
-      send()
-      this.#tellAck(reply, mac, machine)
-    })
+    send()
+    if (reply.packet.yiaddr === 0) this.#tellProxy(reply, heard)
   }
 
-  #apply(effect: Effect, mac: string): void {
+  #apply(effect: Effect, mac: string, { book }: ServedSubnet): void {
     switch (effect.kind) {
       case 'offer':
-        this.#book.offer(effect.ip, mac, effect.untilMs)
+        book.offer(effect.ip, mac, effect.untilMs)
         break
       case 'bind':
-        this.#book.lease(parseIpv4(effect.lease.ip) ?? 0, mac, effect.lease.expiresMs)
+        book.lease(parseIpv4(effect.lease.ip) ?? 0, mac, effect.lease.expiresMs)
         break
       case 'withdraw':
-        this.#book.withdraw(mac)
+        book.withdraw(mac)
         break
       case 'release':
-        this.#book.release(effect.ip)
+        book.release(effect.ip)
         this.#commit.remove(formatIpv4(effect.ip))
         break
       case 'decline':
-        this.#book.quarantine(effect.ip, effect.untilMs)
+        book.quarantine(effect.ip, effect.untilMs)
         this.#commit.remove(formatIpv4(effect.ip))
         break
     }
   }
 
-  #send(datagram: Uint8Array, { to, packet }: DhcpReply, mac: string): void {
-    const sockets = this.#sockets
+  #send(datagram: Uint8Array, { to, packet }: DhcpReply, sockets: DhcpSockets | undefined): void {
     if (sockets === undefined) return
-    const { clientPort = 68, broadcastAddress = '255.255.255.255' } = this.#options
-    const port = to.port === 'client' ? clientPort : sockets.port
-    this.#count(packet)
-    sockets.send(datagram, port, to.ip === 'broadcast' ? broadcastAddress : formatIpv4(to.ip), (err) => {
+    const { broadcastAddress = '255.255.255.255' } = this.#options
+    countReply(this.counters, packet)
+    const ip = to.ip === 'broadcast' ? broadcastAddress : formatIpv4(to.ip)
+    sockets.send(datagram, this.#portOf(to.port, sockets), ip, (err) => {
       if (err === null) return
       this.counters.sendErrors++
-      if (this.#logged.allows('send')) this.#deps.log.warn({ mac, err }, 'DHCP reply could not be sent')
+      if (this.#logged.allows('send')) this.#deps.log.warn({ ip, err }, 'DHCP reply could not be sent')
     })
   }
 
-  #count({ options }: DhcpPacket): void {
-    if (options.messageType === MESSAGE.OFFER) this.counters.offers++
-    else if (options.messageType === MESSAGE.ACK) this.counters.acks++
-    else this.counters.naks++
+  #portOf(port: DhcpReply['to']['port'], sockets: DhcpSockets): number {
+    if (port === 'client') return this.#options.clientPort ?? 68
+    return port === 'relay' ? sockets.port : port
   }
 
   // A renewal is no step of a boot; firmware, loader and system each begin with an ACK of their own.
-  #tellAck({ packet, bootReason }: DhcpReply, mac: string, machine: DhcpMachine | undefined): void {
+  #tellAck({ packet, bootReason }: DhcpReply, { mac, machine }: Heard): void {
     if (machine === undefined || bootReason === undefined) return
     const ip = formatIpv4(packet.yiaddr)
     const { bootFile } = packet.options
@@ -244,8 +265,20 @@ export class DhcpServer implements Service {
       kind: 'dhcp.ack',
       stage: 'dhcp',
       message: `${machine.name} was given ${ip} and ${boot}${why}`,
-      mac,
+      mac: machine.mac ?? mac,
       ip,
+    })
+  }
+
+  // Firmware asks more than once, and on both ports.
+  #tellProxy({ packet, bootReason }: DhcpReply, { mac, machine }: Heard): void {
+    const { bootFile = '' } = packet.options
+    if (machine === undefined || bootReason === undefined || !this.#steps.allows(`${mac} ${bootFile}`)) return
+    this.#deps.emit({
+      kind: 'dhcp.proxy',
+      stage: 'dhcp',
+      message: `${machine.name} was told to boot ${bootFile} (${bootReason})`,
+      mac: machine.mac ?? mac,
     })
   }
 
@@ -253,31 +286,4 @@ export class DhcpServer implements Service {
     this.counters.unsaved += count
     if (this.#logged.allows('unsaved')) this.#deps.log.error({ err }, 'DHCP leases could not be saved')
   }
-
-  #readBook(): AddressBook {
-    const { leases, isFixedAddress = () => false } = this.#deps
-    const { pool, excluded } = this.#parsed
-    return new AddressBook(pool, excluded, leases.all(), isFixedAddress)
-  }
-}
-
-function noteworthy(reason: SilenceReason, mac: string): string | undefined {
-  switch (reason) {
-    case 'unknown-machine':
-      return `${mac} asked for an address but belongs to no machine`
-    case 'pool-full':
-      return `no address is left in the pool for ${mac}`
-    case 'address-outside-subnet':
-      return `the address of ${mac} is outside the subnet served here`
-    case 'declined':
-      return `${mac} found its address in use by somebody else`
-    default:
-      return undefined
-  }
-}
-
-function freshCounters(): DhcpCounters {
-  const counts = { received: 0, offers: 0, acks: 0, naks: 0, malformed: 0, rateLimited: 0, failed: 0 }
-  const silent = Object.fromEntries(SILENCE.map((reason) => [reason, 0])) as Record<SilenceReason, number>
-  return { ...counts, unsaved: 0, sendErrors: 0, silent }
 }

@@ -1,11 +1,12 @@
 import { createSocket } from 'node:dgram'
 import type { RemoteInfo, Socket } from 'node:dgram'
 import { once } from 'node:events'
+import { kernelDrops } from './kernel-drops.js'
 
 /** A boot storm arrives in bursts; the kernel's default of 208 KiB holds some 300 requests. */
 const RECEIVE_BUFFER_BYTES = 1 << 20
 
-/** Where the DHCP sockets are to be. */
+/** Where a DHCP socket is to be. */
 export interface DhcpSocketOptions {
   /** Dotted IPv4: source of every reply. */
   readonly address: string
@@ -13,12 +14,16 @@ export interface DhcpSocketOptions {
   readonly port: number
   /** An inherited socket, bound to 0.0.0.0 and to one interface (systemd's BindToDevice); replaces the others. */
   readonly fd?: number | undefined
+  /** Whether clients without an address are to be heard too; default true. */
+  readonly hearsBroadcasts?: boolean
 }
 
-/** The sockets of one segment. */
+/** The sockets of one port of a segment. */
 export interface DhcpSockets {
   readonly port: number
   send(datagram: Uint8Array, port: number, address: string, done: (err: Error | null) => void): void
+  /** Datagrams that came while the receive buffers were full. */
+  kernelDrops(): Promise<number>
   close(): Promise<void>
 }
 
@@ -33,7 +38,7 @@ export async function openDhcpSockets(
   onDatagram: (datagram: Buffer, from: RemoteInfo) => void,
   onFatal: (cause: Error) => void,
 ): Promise<DhcpSockets> {
-  const { address, port, fd } = options
+  const { address, port, fd, hearsBroadcasts = true } = options
   const sockets: Socket[] = []
   const open = async (at: { address: string; port: number } | { fd: number }): Promise<Socket> => {
     const socket = createSocket('udp4')
@@ -48,10 +53,13 @@ export async function openDhcpSockets(
   try {
     const sender = await open(fd === undefined ? { address, port } : { fd })
     const bound = sender.address().port
-    if (fd === undefined) await open({ address: '255.255.255.255', port: bound })
+    const hasSecond = fd === undefined && hearsBroadcasts
+    if (hasSecond) await open({ address: '255.255.255.255', port: bound })
+    const addresses = hasSecond ? [address, '255.255.255.255'] : [address]
     return {
       port: bound,
       send: (datagram, toPort, toAddress, done) => sender.send(datagram, toPort, toAddress, done),
+      kernelDrops: () => kernelDrops(fd === undefined ? { addresses, port: bound } : { fd }),
       close: () => closeAll(sockets),
     }
   } catch (err) {

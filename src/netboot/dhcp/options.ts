@@ -35,6 +35,8 @@ export const OPTION = {
   clientId: { code: 61, type: bytes }, // RFC 2132 §9.14; echoed by RFC 6842
   hostName: { code: 12, type: text }, // §3.14
   classlessRoutes: { code: 121, type: classlessRoutes }, // RFC 3442
+  mtu: { code: 26, type: u16 }, // RFC 2132 §5.1
+  ntpServers: { code: 42, type: ips }, // §8.3
   domainName: { code: 15, type: text }, // RFC 2132 §3.17
   domainSearch: { code: 119, type: domains }, // RFC 3397
   message: { code: 56, type: text }, // §9.9

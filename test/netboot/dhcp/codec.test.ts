@@ -133,6 +133,18 @@ void t.test('overloaded fields are read as options, file before sname (RFC 2132 
   t.end()
 })
 
+void t.test(
+  'an empty vendor area has no options (RFC 951), and InfiniBand no hardware address (RFC 4390)',
+  (t) => {
+    t.same(decodeRequest(Buffer.from(packetWith([53, 1, 1])).fill(0, 236)).options, {})
+    const infiniband = Buffer.from(packetWith([255]))
+      .fill(32, 1, 2)
+      .fill(20, 2, 3)
+    t.same(decodeRequest(infiniband).chaddr, new Uint8Array(0))
+    t.end()
+  },
+)
+
 void t.test('a missing END is forgiven', (t) => {
   t.equal(decodeRequest(packetWith([53, 1, 1])).options.messageType, 1)
   t.end()
@@ -142,7 +154,7 @@ void t.test('what breaks the format is malformed', (t) => {
   const cases: [string, Buffer][] = [
     ['too short', packetWith([255]).subarray(0, 240)],
     ['hlen 17', Buffer.from(packetWith([255])).fill(17, 2, 3)],
-    ['no cookie', Buffer.from(packetWith([255])).fill(0, 236, 240)],
+    ['a foreign cookie', Buffer.from(packetWith([255])).fill(9, 236, 240)],
     ['a reply', Buffer.from(packetWith([255])).fill(2, 0, 1)],
     ['a value past the end', packetWith([60, 200, 65, 66])],
     ['a code without length', packetWith([60])],

@@ -1,0 +1,120 @@
+import { systemClock } from '../clock.js'
+import type { Config } from '../config.js'
+import type { SubnetConfig } from '../config-subnets.js'
+import { DaemonError } from '../errors.js'
+import type { EmitEvent } from '../events.js'
+import type { DecideBoot } from '../netboot/boot-client.js'
+import { BootDesk } from '../netboot/boot-desk.js'
+import type { BootPolicy, BootTarget } from '../netboot/decide.js'
+import { DhcpServer, type DhcpServerDeps } from '../netboot/dhcp/dhcp-server.js'
+import { DhcpSubnets, ServedSubnet, type DhcpMachine } from '../netboot/dhcp/dhcp-subnets.js'
+import type { Registry } from '../registry/registry.js'
+import { bootTargetOf } from './boot-target.js'
+import { firstSocket, type EntryContext } from './entry.js'
+
+/** The DHCP server of each segment; one that hears relays only when every subnet is behind one. */
+export function dhcpServers(
+  context: EntryContext,
+  registry: Registry,
+  emit: EmitEvent,
+  policyAt: (address: string) => BootPolicy,
+): readonly DhcpServer[] {
+  const { config, sockets } = context
+  const { boot } = config
+  const findTarget = (mac: string): BootTarget | undefined => bootTargetByMac(mac, registry, config)
+  const desk = new BootDesk({ findTarget, emit, clock: systemClock })
+  const served = servedSubnets(config, registry, ({ address }) => {
+    const policy = policyAt(address)
+    return (client) => desk.answer(client, policy)
+  })
+  if (boot === undefined || served.size === 0) return []
+  const subnets = new DhcpSubnets([...served.values()])
+  const deps = { ...serverDeps(context, registry, stagesOf(desk, emit)), subnets }
+  const ports = { port: boot.dhcpPort, pxePort: boot.pxePort }
+  const segments = config.subnets.filter(({ mode, isRelayed }) => mode !== 'off' && !isRelayed)
+  if (segments.length === 0) {
+    const options = { address: boot.address, ...ports, ...segmentSockets(sockets, undefined) }
+    return [new DhcpServer(options, { ...deps, own: undefined })]
+  }
+  return segments.map((segment) => {
+    const options = { address: segment.address, interface: segment.interface, ...ports }
+    const inherited = segmentSockets(sockets, segment.interface)
+    if (segments.length > 1 && inherited.fd === undefined) throw noSocket(segment)
+    return new DhcpServer({ ...options, ...inherited }, { ...deps, own: served.get(segment.cidr) })
+  })
+}
+
+function serverDeps(
+  { log }: EntryContext,
+  registry: Registry,
+  emit: EmitEvent,
+): Omit<DhcpServerDeps, 'subnets' | 'own'> {
+  return {
+    findMachine: (mac) => dhcpMachineOf(mac, registry),
+    leases: registry.leases,
+    clock: systemClock,
+    emit,
+    log,
+  }
+}
+
+/** `emit`, but what operating systems are given is no stage of a boot. */
+function stagesOf(desk: BootDesk, emit: EmitEvent): EmitEvent {
+  return ({ stage, ...event }) => {
+    const isStage = stage !== undefined && desk.isBooting(event.mac)
+    emit(isStage ? { ...event, stage } : event)
+  }
+}
+
+function servedSubnets(
+  { subnets, unknownMachines }: Config,
+  registry: Registry,
+  bootAnswerOf: (subnet: SubnetConfig) => DecideBoot,
+): Map<string, ServedSubnet> {
+  const deps = {
+    leases: registry.leases,
+    isFixedAddress: (ip: string) => registry.machines.findByIp(ip) !== undefined,
+    reservedCount: () => registry.machines.countNicsWithoutIp(),
+    unknownMachines,
+  }
+  const served = subnets.flatMap((subnet) => {
+    const { mode } = subnet
+    if (mode === 'off') return []
+    return [new ServedSubnet({ ...subnet, mode }, bootAnswerOf(subnet), deps)]
+  })
+  return new Map(served.map((subnet) => [subnet.cidr, subnet]))
+}
+
+/** The inherited sockets of an interface are named `dhcp-NAME` and `pxe-NAME`; those of the only one, `dhcp` and `pxe`. */
+function segmentSockets(
+  sockets: EntryContext['sockets'],
+  name: string | undefined,
+): { fd?: number; pxeFd?: number } {
+  const tail = name === undefined ? '' : `-${name}`
+  const { fd: pxeFd } = firstSocket(sockets, `pxe${tail}`)
+  return { ...firstSocket(sockets, `dhcp${tail}`), ...(pxeFd !== undefined && { pxeFd }) }
+}
+
+function noSocket({ cidr, interface: name = '' }: SubnetConfig): DaemonError {
+  const message =
+    `subnet ${cidr}: expected an inherited socket named dhcp-${name}, got none ` +
+    `(two segments are told apart by sockets bound to one interface each: see ingot-dhcp.socket)`
+  return new DaemonError('CONFIG_INVALID', message)
+}
+
+function dhcpMachineOf(mac: string, registry: Registry): DhcpMachine | undefined {
+  const machine = registry.machines.findByMac(mac)
+  if (machine === undefined) return undefined
+  return {
+    machineId: machine.id,
+    name: machine.name,
+    ip: machine.nics.find((nic) => nic.mac === mac)?.ip,
+    hostName: registry.servers.findByMachine(machine.id)?.name,
+  }
+}
+
+function bootTargetByMac(mac: string, registry: Registry, config: Config): BootTarget | undefined {
+  const machine = registry.machines.findByMac(mac)
+  const server = machine === undefined ? undefined : registry.servers.findByMachine(machine.id)
+  return server === undefined ? undefined : bootTargetOf(server, registry, config)
+}

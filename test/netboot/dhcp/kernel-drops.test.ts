@@ -1,0 +1,48 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import t from 'tap'
+import { dropsIn, kernelDrops } from '../../../src/netboot/dhcp/kernel-drops.js'
+
+// /proc/net/udp of Linux 6.1
+const TABLE = [
+  '   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops',
+  ' 1077: 00000000:0043 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 16105 2 0000000000000000 12',
+  ' 1078: 010012C6:0043 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 16106 2 0000000000000000 30',
+  '',
+].join('\n')
+
+void t.test('drops are summed over the sockets that count', (t) => {
+  t.equal(
+    dropsIn(TABLE, () => true),
+    42,
+  )
+  t.equal(
+    dropsIn(TABLE, ({ inode }) => inode === '16105'),
+    12,
+  )
+  t.equal(
+    dropsIn(TABLE, ({ local }) => local === '010012C6:0043'),
+    30,
+  )
+  t.end()
+})
+
+void t.test(
+  'a socket whose buffer ran over says so',
+  { skip: process.platform === 'linux' ? false : 'no /proc/net/udp' },
+  async (t) => {
+    const [receiver, sender] = [createSocket('udp4'), createSocket('udp4')]
+    t.teardown(() => [receiver, sender].forEach((socket) => void socket.close()))
+    receiver.bind(0, '127.0.0.1')
+    await once(receiver, 'listening')
+    receiver.setRecvBufferSize(4096)
+    const { port } = receiver.address()
+    const sockets = { addresses: ['127.0.0.1'], port }
+    t.equal(await kernelDrops(sockets), 0)
+    // nothing is read while this turn of the event loop lasts
+    const datagram = Buffer.alloc(1000)
+    for (let i = 0; i < 100; i++) sender.send(datagram, port, '127.0.0.1')
+    await new Promise((resolve) => sender.send(datagram, port, '127.0.0.1', resolve))
+    t.ok((await kernelDrops(sockets)) > 0)
+  },
+)
