@@ -10,6 +10,12 @@ export const MAP_PAGE_BYTES = 4096
 /** Two bits each: one page speaks of 64 MiB. */
 export const CLUSTERS_PER_PAGE = MAP_PAGE_BYTES * 4
 
+/** Clusters `first` to `last`. */
+export interface ClusterRange {
+  readonly first: number
+  readonly last: number
+}
+
 /** What a layer says of a cluster. */
 export const STATE = { parent: 0, here: 1, zero: 2 } as const
 

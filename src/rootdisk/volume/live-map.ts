@@ -6,6 +6,7 @@ import {
   isAll,
   MAP_PAGE_BYTES,
   paint,
+  type ClusterRange,
   type ClusterState,
 } from './cluster-map.js'
 import type { LayerFiles } from './layer-files.js'
@@ -31,8 +32,15 @@ const EMPTY_PAGE = new Uint8Array(MAP_PAGE_BYTES)
 /** The header's number among the pages of a map file: it is the one before the first. */
 export const HEADER_PAGE = -1
 
-/** Map bytes of a write of 1 MiB, wherever it begins. */
-const SCRATCH_BYTES = 65
+/** What goes into a page; nothing lasts beyond a call. */
+const SCRATCH = new Uint8Array(MAP_PAGE_BYTES)
+
+/** Clusters of one page that change together; all of them lie within `first` to `last`. */
+interface PageChange {
+  first: number
+  last: number
+  readonly parts: ClusterRange[]
+}
 
 /**
  * The map of the layer being written: in memory, and in a tmpfs file that outlives this process.
@@ -42,7 +50,6 @@ export class LiveMap {
   readonly map: ClusterMap
   readonly #files: LayerFiles
   readonly #fd: number
-  readonly #scratch = new Uint8Array(SCRATCH_BYTES)
   readonly #usedGroups: UsedGroups
   #dirty: Set<number>
   #isSyncBroken: boolean
@@ -76,18 +83,14 @@ export class LiveMap {
   }
 
   /**
-   * Gives clusters `first` to `last` a state: in the tmpfs file first, then in memory.
-   * Synchronous, because tmpfs is memory: a call costs one small copy and nothing can come in between.
-   * @throws the file system's error; pages before the failed one are changed
+   * Gives ranges of clusters a state: in the tmpfs file first, then in memory; one write for each page.
+   * Synchronous, because tmpfs is memory: a call costs small copies and nothing can come in between.
+   * @throws the file system's error; some of the pages are changed then
    */
-  mark(first: number, last: number, state: ClusterState): void {
-    for (let n = first; n <= last;) {
-      const pageNo = Math.floor(n / CLUSTERS_PER_PAGE)
-      const pageFirst = pageNo * CLUSTERS_PER_PAGE
-      const to = Math.min(last - pageFirst, CLUSTERS_PER_PAGE - 1)
-      this.#markInPage(pageNo, n - pageFirst, to, state)
-      n = pageFirst + to + 1
-    }
+  mark(ranges: readonly ClusterRange[], state: ClusterState): void {
+    const changes = this.#changesOf(ranges, state)
+    if (changes === undefined) return
+    for (const [pageNo, change] of changes) this.#change(pageNo, change, state)
   }
 
   /** Copies of the dirty pages as they are now; they count as clean until {@link putBack}. */
@@ -122,17 +125,33 @@ export class LiveMap {
     return (this.map.page(pageNo) ?? EMPTY_PAGE).slice()
   }
 
-  #markInPage(pageNo: number, first: number, last: number, state: ClusterState): void {
+  /** What is not as it should be, by page; undefined when all is. */
+  #changesOf(ranges: readonly ClusterRange[], state: ClusterState): Map<number, PageChange> | undefined {
+    let changes: Map<number, PageChange> | undefined
+    for (const range of ranges) {
+      for (let n = range.first; n <= range.last;) {
+        const pageNo = Math.floor(n / CLUSTERS_PER_PAGE)
+        const pageFirst = pageNo * CLUSTERS_PER_PAGE
+        const part = { first: n - pageFirst, last: Math.min(range.last - pageFirst, CLUSTERS_PER_PAGE - 1) }
+        const page = this.map.page(pageNo)
+        if (page === undefined || !isAll(page, part.first, part.last, state)) {
+          addPart((changes ??= new Map<number, PageChange>()), pageNo, part)
+        }
+        n = pageFirst + part.last + 1
+      }
+    }
+    return changes
+  }
+
+  #change(pageNo: number, { first, last, parts }: PageChange, state: ClusterState): void {
     const page = this.map.page(pageNo)
-    if (page !== undefined && isAll(page, first, last, state)) return
     const from = first >> 2
-    const length = (last >> 2) - from + 1
-    const bytes = length > SCRATCH_BYTES ? new Uint8Array(length) : this.#scratch.subarray(0, length)
+    const bytes = SCRATCH.subarray(0, (last >> 2) - from + 1)
     if (page === undefined) {
       this.#useGroup(pageNo)
       bytes.fill(0)
-    } else bytes.set(page.subarray(from, from + length))
-    paint(bytes, first - from * 4, last - from * 4, state)
+    } else bytes.set(page.subarray(from, from + bytes.length))
+    for (const part of parts) paint(bytes, part.first - from * 4, part.last - from * 4, state)
     this.#files.writeSync(this.#fd, bytes, mapPageAt(pageNo) + from)
     this.map.put(pageNo, bytes, from)
     this.#dirty.add(pageNo)
@@ -146,6 +165,17 @@ export class LiveMap {
     this.#usedGroups.add(pageNo)
     this.#dirty.add(HEADER_PAGE)
   }
+}
+
+function addPart(changes: Map<number, PageChange>, pageNo: number, part: ClusterRange): void {
+  const change = changes.get(pageNo)
+  if (change === undefined) {
+    changes.set(pageNo, { ...part, parts: [part] })
+    return
+  }
+  change.first = Math.min(change.first, part.first)
+  change.last = Math.max(change.last, part.last)
+  change.parts.push(part)
 }
 
 interface LiveMapState extends SizedMap {

@@ -114,7 +114,7 @@ async function mergePiece(merge: Merge, first: number, last: number, buffer: Uin
       const wish = wishOf(merge, n)
       let end = n + 1
       while (end <= last && wishOf(merge, end) === wish) end++
-      if (wish === ZERO) merge.written.mark(n, end - 1, STATE.zero)
+      if (wish === ZERO) merge.written.mark([{ first: n, last: end - 1 }], STATE.zero)
       else if (wish !== LEAVE) await copyUp(merge, wish, [n, end - 1], buffer)
       n = end
     }
@@ -135,6 +135,6 @@ async function copyUp(
   const at = first * CLUSTER_BYTES
   await settled((done) => files.read(sources[index]?.dataFd ?? -1, bytes, at, done))
   await settled((done) => files.write(target.dataFd, bytes, at, done))
-  written.mark(first, last, STATE.here)
+  written.mark([{ first, last }], STATE.here)
   cache?.invalidate(target.layerId, at, at + bytes.length)
 }

@@ -1,12 +1,13 @@
-/** A range of clusters that one operation has, or waits for. */
-export interface RangeLock {
-  readonly first: number
-  readonly last: number
-}
+import type { ClusterRange } from './cluster-map.js'
 
-interface Entry extends RangeLock {
-  /** Earlier entries that overlap this one. */
+/** A range of clusters that one operation has, or waits for; see {@link RangeLocks.acquire}. */
+export interface RangeLock extends ClusterRange {
+  /** Earlier ones that overlap this one. */
   blockers: number
+  /** Later ones that this one keeps waiting. */
+  followers: number
+  previous: RangeLock | undefined
+  next: RangeLock | undefined
   readonly run: (lock: RangeLock) => void
 }
 
@@ -15,14 +16,23 @@ interface Entry extends RangeLock {
  * The list is as long as the queue depth, so a scan is cheaper than any tree.
  */
 export class RangeLocks {
-  #entries: Entry[] = []
+  /** In order of arrival; undefined stands before the first and behind the last. */
+  #first: RangeLock | undefined
+  #last: RangeLock | undefined
 
   /** Calls `run` when no earlier holder overlaps `first..last`: at once, or from a later {@link release}. */
   acquire(first: number, last: number, run: (lock: RangeLock) => void): void {
-    const entry: Entry = { first, last, run, blockers: 0 }
-    for (const other of this.#entries) if (overlaps(entry, other)) entry.blockers++
-    this.#entries.push(entry)
-    if (entry.blockers === 0) run(entry)
+    const previous = this.#last
+    const lock: RangeLock = { first, last, run, blockers: 0, followers: 0, previous, next: undefined }
+    for (let other = this.#first; other !== undefined; other = other.next) {
+      if (!overlaps(lock, other)) continue
+      lock.blockers++
+      other.followers++
+    }
+    if (previous === undefined) this.#first = lock
+    else previous.next = lock
+    this.#last = lock
+    if (lock.blockers === 0) run(lock)
   }
 
   /** Runs `work` while it alone has clusters `first` to `last`. */
@@ -37,17 +47,22 @@ export class RangeLocks {
 
   /** Gives a range back; those that waited for it only run now, in order of arrival. */
   release(lock: RangeLock): void {
-    const at = this.#entries.findIndex((entry) => entry === lock)
-    const later = this.#entries.slice(at + 1)
-    this.#entries.splice(at, 1)
-    for (const entry of later) {
-      if (!overlaps(entry, lock)) continue
-      entry.blockers--
-      if (entry.blockers === 0) entry.run(entry)
+    const { previous, next: later } = lock
+    if (previous === undefined) this.#first = later
+    else previous.next = later
+    if (later === undefined) this.#last = previous
+    else later.previous = previous
+    if (lock.followers === 0) return
+    const free: RangeLock[] = []
+    for (let other = later; other !== undefined; other = other.next) {
+      if (!overlaps(other, lock)) continue
+      other.blockers--
+      if (other.blockers === 0) free.push(other)
     }
+    for (const each of free) each.run(each)
   }
 }
 
-function overlaps(a: RangeLock, b: RangeLock): boolean {
+function overlaps(a: ClusterRange, b: ClusterRange): boolean {
   return a.first <= b.last && b.first <= a.last
 }

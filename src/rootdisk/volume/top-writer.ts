@@ -1,15 +1,13 @@
 import { BlockError } from '../block-device.js'
 import { blockFailure } from './block-failure.js'
-import { CLUSTER_BYTES, STATE } from './cluster-map.js'
+import { CLUSTER_BYTES, STATE, type ClusterRange, type ClusterState } from './cluster-map.js'
 import { NOBODY } from './layer-chain.js'
 import type { RangeLock } from './range-locks.js'
 import type { VolumeLayers } from './volume-layers.js'
 
-interface WriteOp {
+interface WriteOp extends ClusterRange {
   readonly offset: number
   readonly from: Uint8Array
-  readonly first: number
-  readonly last: number
   readonly resolve: () => void
   readonly reject: (err: BlockError) => void
 }
@@ -17,12 +15,15 @@ interface WriteOp {
 const ZEROS = new Uint8Array(CLUSTER_BYTES)
 
 /**
- * Writes and unmaps the top layer of a volume: data first, then the map bits, then the reply.
+ * Writes and unmaps the top layer of a volume: data first, then the map bits, then the reply. Writes whose data
+ * is told to be there at one time are marked together: a map page is written once for all of them.
  * Which layer is the top is asked only under the lock, where it does not change.
  */
 export class TopWriter {
   readonly #layers: VolumeLayers
   readonly #onUnmapped: (first: number, last: number) => void
+  /** Their data is in the kernel, their bits are not set yet. */
+  #unmarked: { readonly op: WriteOp; readonly lock: RangeLock }[] = []
 
   /** @param onUnmapped told of clusters that were in the top layer and are zeros now */
   constructor(layers: VolumeLayers, onUnmapped: (first: number, last: number) => void) {
@@ -60,7 +61,7 @@ export class TopWriter {
     if (this.#needsMerge(op)) {
       this.#merged(op).then(
         (whole) => this.#put(op, lock, whole, op.first * CLUSTER_BYTES),
-        (err: unknown) => this.#wrote(op, lock, err),
+        (err: unknown) => this.#end(op, lock, err),
       )
     } else {
       this.#put(op, lock, op.from, op.offset)
@@ -91,16 +92,35 @@ export class TopWriter {
 
   /** Data is in the kernel (or not): then the bits, then the reply. Never a bit for bytes that are not there. */
   #wrote(op: WriteOp, lock: RangeLock, cause: unknown): void {
-    let failure: unknown = cause
-    if (failure === null) failure = this.#mark(op.first, op.last, STATE.here)
+    if (cause !== null) {
+      this.#end(op, lock, cause)
+      return
+    }
+    this.#unmarked.push({ op, lock })
+    if (this.#unmarked.length === 1) queueMicrotask(this.#markAll)
+  }
+
+  /** All that was told in one turn. When that fails each is tried alone: a page may be there, another not. */
+  readonly #markAll = (): void => {
+    const written = this.#unmarked
+    this.#unmarked = []
+    const ranges = written.map(({ op }) => op)
+    const failure = this.#mark(ranges, STATE.here)
+    const isTriedAlone = failure !== null && written.length > 1
+    for (const { op, lock } of written) {
+      this.#end(op, lock, isTriedAlone ? this.#mark([op], STATE.here) : failure)
+    }
+  }
+
+  #end(op: WriteOp, lock: RangeLock, failure: unknown): void {
     this.#layers.locks.release(lock)
     if (failure === null) op.resolve()
     else op.reject(blockFailure(`write at byte ${op.offset}`, failure))
   }
 
-  #mark(first: number, last: number, state: 1 | 2): unknown {
+  #mark(ranges: readonly ClusterRange[], state: ClusterState): unknown {
     try {
-      this.#layers.top.written?.mark(first, last, state)
+      this.#layers.top.written?.mark(ranges, state)
       return null
     } catch (err) {
       return err
@@ -131,7 +151,7 @@ export class TopWriter {
     for (let n = first; n <= last;) {
       const owner = chain.ownerOf(n)
       const end = chain.runEnd(n, last, owner)
-      const failure = owner === NOBODY ? null : this.#mark(n, end - 1, STATE.zero)
+      const failure = owner === NOBODY ? null : this.#mark([{ first: n, last: end - 1 }], STATE.zero)
       if (failure !== null) return failure
       if (owner === 0) this.#onUnmapped(n, end - 1)
       n = end

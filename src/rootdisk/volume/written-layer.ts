@@ -1,5 +1,5 @@
 import { blockFailure } from './block-failure.js'
-import { clustersFor, CLUSTER_BYTES, type ClusterState } from './cluster-map.js'
+import { clustersFor, CLUSTER_BYTES, type ClusterRange, type ClusterState } from './cluster-map.js'
 import { FlushSequence } from './flush-sequence.js'
 import { flushToDisk, type FlushedParts } from './flush-to-disk.js'
 import type { LayerFiles } from './layer-files.js'
@@ -30,11 +30,11 @@ export class WrittenLayer {
 
   /**
    * Gives clusters a state whose bytes are in the kernel; call before the change is acknowledged.
-   * @throws the file system's error (tmpfs is full)
+   * @throws the file system's error (tmpfs is full); some of them may have it then
    */
-  mark(first: number, last: number, state: ClusterState): void {
+  mark(ranges: readonly ClusterRange[], state: ClusterState): void {
     this.#flushes.noteChange()
-    this.#parts.live.mark(first, last, state)
+    this.#parts.live.mark(ranges, state)
   }
 
   /** Done when everything marked before the call survives power loss. @throws BlockError */

@@ -172,6 +172,7 @@ export function applied(file: MemoryFile, entry: Entry): MemoryFile {
  */
 export class SlowFiles extends MemoryFiles {
   #turn: number
+  readonly #ended: IoDone[] = []
 
   constructor(seed = 1) {
     super()
@@ -185,7 +186,7 @@ export class SlowFiles extends MemoryFiles {
   override write(fd: number, from: Uint8Array, position: number, done: IoDone): void {
     this.later(() => {
       this.writeSync(fd, from, position)
-      this.later(() => done(null))
+      this.#tell(done)
     })
   }
 
@@ -203,6 +204,15 @@ export class SlowFiles extends MemoryFiles {
         this.put(path, Buffer.alloc(length), position)
         this.later(resolve)
       })
+    })
+  }
+
+  /** Writes that end about the same time are told together, as I/O threads do. */
+  #tell(done: IoDone): void {
+    this.#ended.push(done)
+    if (this.#ended.length > 1) return
+    this.later(() => {
+      for (const each of this.#ended.splice(0)) each(null)
     })
   }
 
