@@ -6,13 +6,27 @@ import type { MachineRecord } from '../registry/records.js'
 import type { Registry } from '../registry/registry.js'
 import { formatIpv4, isInSubnet, parseIpv4, type Subnet } from '../wire/ipv4.js'
 import { parseMac } from '../wire/mac.js'
+import { parsePortId, switchPortName } from '../wire/switch-port.js'
 import { checkName } from './names.js'
+
+/** Where a NIC is plugged in, as option 82 of the switch says: text, or hex after `0x`. */
+export interface SwitchPort {
+  readonly circuitId?: string | undefined
+  readonly remoteId?: string | undefined
+}
+
+/** A NIC of a machine to enrol. */
+export interface NewNic {
+  readonly mac: string
+  readonly ip?: string | undefined
+  readonly switchPort?: SwitchPort | undefined
+}
 
 /** A machine to enrol. */
 export interface NewMachine {
   readonly name: string
   /** NICs, the one that firmware boots from first. */
-  readonly nics: readonly { readonly mac: string; readonly ip?: string | undefined }[]
+  readonly nics: readonly NewNic[]
   readonly firmware: 'bios' | 'uefi'
   readonly bmcUrl?: string | undefined
   readonly bmcCredentialsFile?: string | undefined
@@ -61,6 +75,7 @@ export class Machines {
         position,
         mac: checkMac(nic.mac),
         ip: nic.ip === undefined ? undefined : this.#checkIp(nic.ip),
+        switchPort: nic.switchPort === undefined ? undefined : checkSwitchPort(nic.switchPort),
       })),
       createdMs: this.#clock.nowMs(),
     }
@@ -86,6 +101,16 @@ export class Machines {
   setLoader(idOrName: string, loader: string | undefined): MachineRecord {
     const { id } = this.get(idOrName)
     this.#registry.machines.setLoader(id, loader === undefined ? undefined : checkLoader(loader))
+    return this.get(id)
+  }
+
+  /**
+   * Says where the NIC that boots is plugged in, so that it is known whatever its MAC; undefined: by MAC alone.
+   * @throws DaemonError NOT_FOUND, INVALID_INPUT, NAME_TAKEN
+   */
+  setSwitchPort(idOrName: string, port: SwitchPort | undefined): MachineRecord {
+    const { id } = this.get(idOrName)
+    this.#registry.machines.setSwitchPort(id, port === undefined ? undefined : checkSwitchPort(port))
     return this.get(id)
   }
 
@@ -122,6 +147,18 @@ export class Machines {
 
 function isHostOf(ip: number, subnet: Subnet): boolean {
   return isInSubnet(ip, subnet) && ip !== subnet.network && ip !== subnet.broadcast
+}
+
+function checkSwitchPort({ circuitId, remoteId }: SwitchPort): string {
+  const ids = { circuit_id: circuitId, remote_id: remoteId }
+  const [circuit, remote] = Object.entries(ids).map(([field, text]) => {
+    const id = text === undefined ? undefined : parsePortId(text)
+    if (text === undefined || id !== undefined) return id
+    throw new DaemonError('INVALID_INPUT', `${field}: expected 1 to 253 bytes of text, or of hex after 0x`)
+  })
+  const name = switchPortName(circuit, remote)
+  if (name !== undefined) return name
+  throw new DaemonError('INVALID_INPUT', 'switch_port: expected a circuit_id, a remote_id or both')
 }
 
 function checkLoader(name: string): string {

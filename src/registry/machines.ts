@@ -9,7 +9,8 @@ type MachineRow = Omit<Row<MachineRecord>, 'nics'>
 const SELECT = `SELECT machines.id, machines.name, machines.firmware, machines.bmc_url AS bmcUrl,
   machines.bmc_credentials_file AS bmcCredentialsFile, machines.console_file AS consoleFile, machines.loader,
   machines.created_ms AS createdMs FROM machines`
-const SELECT_NIC = 'SELECT mac, machine_id AS machineId, position, ip FROM nics'
+const SELECT_NIC = `SELECT mac, machine_id AS machineId, position, ip, switch_port AS switchPort
+  FROM nics`
 
 /** The machines table, with each machine's nics. */
 export class Machines {
@@ -19,10 +20,12 @@ export class Machines {
   readonly #get: Statement<[string], MachineRow>
   readonly #findByName: Statement<[string], MachineRow>
   readonly #findByMac: Statement<[string], MachineRow>
+  readonly #findBySwitchPort: Statement<[string], MachineRow>
   readonly #findByIp: Statement<[string], MachineRow>
   readonly #list: Statement<[], MachineRow>
   readonly #nics: Statement<[string], Row<NicRecord>>
   readonly #allNics: Statement<[], Row<NicRecord>>
+  readonly #setSwitchPort: Statement<[{ id: string; switchPort: string | null }]>
   readonly #setLoader: Statement<[{ id: string; loader: string | null }]>
   readonly #withoutIp: Statement<[], number>
   readonly #delete: Statement<[string]>
@@ -33,15 +36,21 @@ export class Machines {
     this.#insert = db.prepare(`INSERT INTO machines
       (id, name, firmware, bmc_url, bmc_credentials_file, console_file, loader, created_ms)
       VALUES (@id, @name, @firmware, @bmcUrl, @bmcCredentialsFile, @consoleFile, @loader, @createdMs)`)
-    this.#insertNic = db.prepare(`INSERT INTO nics (mac, machine_id, position, ip)
-      VALUES (@mac, @machineId, @position, @ip)`)
+    this.#insertNic = db.prepare(`INSERT INTO nics (mac, machine_id, position, ip, switch_port)
+      VALUES (@mac, @machineId, @position, @ip, @switchPort)`)
     this.#get = db.prepare(`${SELECT} WHERE id = ?`)
     this.#findByName = db.prepare(`${SELECT} WHERE name = ?`)
     this.#findByMac = db.prepare(`${SELECT} JOIN nics ON nics.machine_id = machines.id WHERE nics.mac = ?`)
+    this.#findBySwitchPort = db.prepare(
+      `${SELECT} JOIN nics ON nics.machine_id = machines.id WHERE nics.switch_port = ?`,
+    )
     this.#findByIp = db.prepare(`${SELECT} JOIN nics ON nics.machine_id = machines.id WHERE nics.ip = ?`)
     this.#list = db.prepare(`${SELECT} ORDER BY name`)
     this.#nics = db.prepare(`${SELECT_NIC} WHERE machine_id = ? ORDER BY position`)
     this.#allNics = db.prepare(`${SELECT_NIC} ORDER BY machine_id, position`)
+    this.#setSwitchPort = db.prepare(
+      'UPDATE nics SET switch_port = @switchPort WHERE machine_id = @id AND position = 0',
+    )
     this.#setLoader = db.prepare('UPDATE machines SET loader = @loader WHERE id = @id')
     this.#withoutIp = db.prepare<[], number>('SELECT count(*) FROM nics WHERE ip IS NULL').pluck()
     this.#delete = db.prepare('DELETE FROM machines WHERE id = ?')
@@ -77,6 +86,11 @@ export class Machines {
     return this.#withNics(this.#findByMac.get(mac))
   }
 
+  /** The machine that has a NIC at that port; `switchPort` as `switchPortName` writes it. */
+  findBySwitchPort(switchPort: string): MachineRecord | undefined {
+    return this.#withNics(this.#findBySwitchPort.get(switchPort))
+  }
+
   /** The machine whose fixed address this is. */
   findByIp(ip: string): MachineRecord | undefined {
     return this.#withNics(this.#findByIp.get(ip))
@@ -93,6 +107,13 @@ export class Machines {
     const nicsOf = new Map<string, Row<NicRecord>[]>(machines.map((machine) => [machine.id, []]))
     for (const nic of this.#allNics.all()) nicsOf.get(nic.machineId)?.push(nic)
     return machines.map((row) => toRecord(row, nicsOf.get(row.id) ?? []))
+  }
+
+  /** Says where a machine's first NIC is plugged in. @throws DaemonError NAME_TAKEN, NOT_FOUND */
+  setSwitchPort(id: string, switchPort: string | undefined): void {
+    const values = { id, switchPort: switchPort ?? null }
+    const { changes } = refusing(values, () => this.#setSwitchPort.run(values))
+    if (changes === 0) throw new DaemonError('NOT_FOUND', `no machine has the id ${id}`)
   }
 
   /** Gives a machine a loader of its own, or the table's again. @throws DaemonError NOT_FOUND */

@@ -149,4 +149,8 @@ export const MIGRATIONS: readonly string[] = [
   -- The CHAP secret of one boot, where a loader made it known to the kernel's command line.
   ALTER TABLE boots ADD COLUMN chap_secret TEXT;
   `,
+  `
+  ALTER TABLE nics ADD COLUMN switch_port TEXT;      -- DHCP option 82: hex of 82.1, a slash, hex of 82.2
+  CREATE UNIQUE INDEX nics_switch_port ON nics (switch_port);
+  `,
 ]

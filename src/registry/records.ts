@@ -62,6 +62,8 @@ export interface NicRecord {
   readonly machineId: string
   readonly position: number
   readonly ip: string | undefined
+  /** Where it is plugged in, as `switchPortName` writes it: a NIC that was replaced is known by it. */
+  readonly switchPort: string | undefined
 }
 
 /** A physical (or rig) box with its NICs in order of position. */

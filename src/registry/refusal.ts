@@ -9,6 +9,11 @@ const TAKEN: Readonly<Record<string, { code: ErrorCode; field: string; text: str
   'servers.name': { code: 'NAME_TAKEN', field: 'name', text: 'a server is already named' },
   'nics.mac': { code: 'MAC_TAKEN', field: 'mac', text: 'a machine already has the MAC address' },
   'nics.ip': { code: 'ADDRESS_TAKEN', field: 'ip', text: 'a machine already has the IP address' },
+  'nics.switch_port': {
+    code: 'NAME_TAKEN',
+    field: 'switchPort',
+    text: 'a machine is already at switch port',
+  },
   'servers.machine_id': { code: 'WRONG_STATE', field: 'machineId', text: 'a server already runs on machine' },
   'attachments.volume_id': { code: 'IN_USE', field: 'volumeId', text: 'a server already has volume' },
   'servers.volume_id': { code: 'WRONG_STATE', field: 'volumeId', text: 'a server already uses volume' },

@@ -8,7 +8,9 @@ import { BootDesk } from '../netboot/boot-desk.js'
 import type { BootPolicy, BootTarget } from '../netboot/decide.js'
 import { DhcpServer, type DhcpServerDeps } from '../netboot/dhcp/dhcp-server.js'
 import { DhcpSubnets, ServedSubnet, type DhcpMachine } from '../netboot/dhcp/dhcp-subnets.js'
+import { RELAY, relaySubOption } from '../netboot/dhcp/relay-info.js'
 import type { Registry } from '../registry/registry.js'
+import { switchPortName } from '../wire/switch-port.js'
 import { bootTargetOf } from './boot-target.js'
 import { firstSocket, type EntryContext } from './entry.js'
 
@@ -50,7 +52,7 @@ function serverDeps(
   emit: EmitEvent,
 ): Omit<DhcpServerDeps, 'subnets' | 'own'> {
   return {
-    findMachine: (mac) => dhcpMachineOf(mac, registry),
+    findMachine: (mac, relayInfo) => dhcpMachineOf(mac, relayInfo, registry),
     leases: registry.leases,
     clock: systemClock,
     emit,
@@ -102,15 +104,34 @@ function noSocket({ cidr, interface: name = '' }: SubnetConfig): DaemonError {
   return new DaemonError('CONFIG_INVALID', message)
 }
 
-function dhcpMachineOf(mac: string, registry: Registry): DhcpMachine | undefined {
-  const machine = registry.machines.findByMac(mac)
-  if (machine === undefined) return undefined
-  return {
-    machineId: machine.id,
-    name: machine.name,
-    ip: machine.nics.find((nic) => nic.mac === mac)?.ip,
-    hostName: registry.servers.findByMachine(machine.id)?.name,
+// The MAC decides; a NIC nobody enrolled is known by the switch port it is plugged into.
+function dhcpMachineOf(
+  mac: string,
+  relayInfo: Uint8Array | undefined,
+  registry: Registry,
+): DhcpMachine | undefined {
+  const known = registry.machines.findByMac(mac)
+  const ports = known === undefined ? switchPorts(relayInfo) : []
+  for (const port of [undefined, ...ports]) {
+    const machine = port === undefined ? known : registry.machines.findBySwitchPort(port)
+    const nic = machine?.nics.find((one) => (port === undefined ? one.mac === mac : one.switchPort === port))
+    if (machine === undefined || nic === undefined) continue
+    const hostName = registry.servers.findByMachine(machine.id)?.name
+    return { machineId: machine.id, name: machine.name, ip: nic.ip, hostName, mac: nic.mac }
   }
+  return undefined
+}
+
+// A port may be enrolled by its switch and circuit, or by one of them.
+function switchPorts(relayInfo: Uint8Array | undefined): string[] {
+  const circuit = relaySubOption(relayInfo, RELAY.circuitId)
+  const remote = relaySubOption(relayInfo, RELAY.remoteId)
+  const names = [
+    switchPortName(circuit, remote),
+    switchPortName(circuit, undefined),
+    switchPortName(undefined, remote),
+  ]
+  return names.filter((name) => name !== undefined)
 }
 
 function bootTargetByMac(mac: string, registry: Registry, config: Config): BootTarget | undefined {

@@ -28,3 +28,22 @@ void t.test('a machine has the loader it was given, until it has the table one a
   t.throws(() => machines.add({ ...NEW, name: 'm3', loader: '../x' }), { code: 'INVALID_INPUT' })
   t.end()
 })
+
+void t.test(
+  'a machine is found by the switch port it was enrolled with, until it is known by MAC alone',
+  (t) => {
+    const registry = openRegistry(':memory:')
+    t.teardown(() => registry.close())
+    const rules = { subnets: [], reservedAddresses: [] }
+    const machines = new Machines({ registry, clock: systemClock, rules })
+    const nics = NEW.nics.map((nic) => ({ ...nic, switchPort: { circuitId: 'swp1', remoteId: '0x01' } }))
+    t.equal(machines.add({ ...NEW, nics }).nics[0]?.switchPort, '73777031/01')
+    t.equal(registry.machines.findBySwitchPort('73777031/01')?.name, NEW.name)
+    t.equal(machines.setSwitchPort(NEW.name, { circuitId: 'swp2' }).nics[0]?.switchPort, '73777032/')
+    t.equal(machines.setSwitchPort(NEW.name, undefined).nics[0]?.switchPort, undefined)
+    for (const port of [{}, { circuitId: '' }, { remoteId: 'x'.repeat(300) }]) {
+      t.throws(() => machines.setSwitchPort(NEW.name, port), { code: 'INVALID_INPUT' })
+    }
+    t.end()
+  },
+)

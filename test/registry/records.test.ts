@@ -72,7 +72,7 @@ void t.test('a taken name, MAC or address is refused, naming the value, and noth
   refused('NAME_TAKEN', /machine.* rack1-u1$/, () => {
     machines.insert({ ...MACHINE, id: 'm2', nics: [] })
   })
-  const nic = { mac: '52:54:00:00:00:09', machineId: 'm3', position: 0, ip: undefined }
+  const nic = { mac: '52:54:00:00:00:09', machineId: 'm3', position: 0, ip: undefined, switchPort: undefined }
   const withNics = (...nics: (typeof MACHINE)['nics']): void => {
     machines.insert({ ...MACHINE, id: 'm3', name: 'm3', nics })
   }
@@ -82,6 +82,13 @@ void t.test('a taken name, MAC or address is refused, naming the value, and noth
   refused('ADDRESS_TAKEN', /198\.18\.0\.11$/, () => {
     withNics({ ...nic, ip: '198.18.0.11' })
   })
+  machines.setSwitchPort(MACHINE.id, '01/')
+  t.equal(machines.findBySwitchPort('01/')?.id, MACHINE.id)
+  refused('NAME_TAKEN', /switch port 01\/$/, () => {
+    withNics({ ...nic, switchPort: '01/' })
+  })
+  machines.setSwitchPort(MACHINE.id, undefined)
+  t.equal(machines.findBySwitchPort('01/'), undefined)
   t.equal(machines.find('m3'), undefined)
   t.equal(machines.findByMac(nic.mac), undefined)
   refused('WRONG_STATE', /machine machine-1$/, () => {
@@ -95,7 +102,7 @@ void t.test('a taken name, MAC or address is refused, naming the value, and noth
 
 void t.test('a machine may not have the same MAC twice', (t) => {
   const { machines } = opened()
-  const nic = { mac: '52:54:00:00:00:09', machineId: 'm3', position: 0, ip: undefined }
+  const nic = { mac: '52:54:00:00:00:09', machineId: 'm3', position: 0, ip: undefined, switchPort: undefined }
   const twice = { ...MACHINE, id: 'm3', name: 'm3', nics: [nic, { ...nic, position: 1 }] }
   t.throws(
     () => {

@@ -60,8 +60,14 @@ export const MACHINE: MachineRecord = {
   consoleFile: undefined,
   loader: undefined,
   nics: [
-    { mac: '52:54:00:00:00:01', machineId: 'machine-1', position: 0, ip: '198.18.0.11' },
-    { mac: '52:54:00:00:00:02', machineId: 'machine-1', position: 1, ip: undefined },
+    {
+      mac: '52:54:00:00:00:01',
+      machineId: 'machine-1',
+      position: 0,
+      ip: '198.18.0.11',
+      switchPort: undefined,
+    },
+    { mac: '52:54:00:00:00:02', machineId: 'machine-1', position: 1, ip: undefined, switchPort: undefined },
   ],
   createdMs: 1000,
 }

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { timelineOf } from '../../control/boots.js'
 import type { EventIntake } from '../../control/event-intake.js'
 import type { ImageDescription, Images } from '../../control/images.js'
-import type { Machines } from '../../control/machines.js'
+import type { Machines, SwitchPort } from '../../control/machines.js'
 import { DaemonError } from '../../errors.js'
 import { diskRoutes, type DiskDeps } from './disk-routes.js'
 import {
@@ -43,6 +43,15 @@ export function apiRoutes(deps: ApiDeps): (app: FastifyInstance) => void {
   }
 }
 
+function switchPort(body: { circuit_id?: string; remote_id?: string }): SwitchPort {
+  return { circuitId: body.circuit_id, remoteId: body.remote_id }
+}
+
+function changeMachine(machines: Machines, id: string, { loader, switch_port: port }: MachineChange): void {
+  if (loader !== undefined) machines.setLoader(id, loader ?? undefined)
+  if (port !== undefined) machines.setSwitchPort(id, port === null ? undefined : switchPort(port))
+}
+
 function machineRoutes(app: FastifyInstance, { registry, machines }: ApiDeps): void {
   app.get('/machines', () => ({ machines: machines.list().map((machine) => machineView(machine, registry)) }))
   app.get<ById>('/machines/:id', (request) => machineView(machines.get(request.params.id), registry))
@@ -58,7 +67,9 @@ function machineRoutes(app: FastifyInstance, { registry, machines }: ApiDeps): v
     } = request.body
     const machine = machines.add({
       name,
-      nics,
+      nics: nics.map(({ mac, ip, switch_port: port }) => {
+        return { mac, ip, switchPort: port && switchPort(port) }
+      }),
       firmware,
       bmcUrl: bmc_url,
       bmcCredentialsFile: bmc_credentials_file,
@@ -67,14 +78,11 @@ function machineRoutes(app: FastifyInstance, { registry, machines }: ApiDeps): v
     })
     return reply.code(201).send(machineView(machine, registry))
   })
-  app.patch<ById & { Body: MachineChange }>(
-    '/machines/:id',
-    { schema: { body: MachineChange } },
-    (request) => {
-      const { loader } = request.body
-      return machineView(machines.setLoader(request.params.id, loader ?? undefined), registry)
-    },
-  )
+  const change = { schema: { body: MachineChange } }
+  app.patch<ById & { Body: MachineChange }>('/machines/:id', change, (request) => {
+    changeMachine(machines, request.params.id, request.body)
+    return machineView(machines.get(request.params.id), registry)
+  })
   app.delete<ById>('/machines/:id', (request, reply) => {
     machines.delete(request.params.id)
     return reply.code(204).send()

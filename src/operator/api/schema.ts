@@ -6,6 +6,14 @@ export const API_PREFIX = '/ingot/v1'
 const strict = { additionalProperties: false }
 const Name = Type.String({ minLength: 1, maxLength: 128 })
 
+const SwitchPort = Type.Object(
+  {
+    circuit_id: Type.Optional(Type.String({ maxLength: 512 })),
+    remote_id: Type.Optional(Type.String({ maxLength: 512 })),
+  },
+  strict,
+)
+
 /** POST /machines */
 export const NewMachineBody = Type.Object(
   {
@@ -13,7 +21,11 @@ export const NewMachineBody = Type.Object(
     firmware: Type.Optional(Type.Union([Type.Literal('bios'), Type.Literal('uefi')])),
     nics: Type.Array(
       Type.Object(
-        { mac: Type.String({ maxLength: 32 }), ip: Type.Optional(Type.String({ maxLength: 32 })) },
+        {
+          mac: Type.String({ maxLength: 32 }),
+          ip: Type.Optional(Type.String({ maxLength: 32 })),
+          switch_port: Type.Optional(SwitchPort),
+        },
         strict,
       ),
       { minItems: 1, maxItems: 16 },
@@ -27,9 +39,15 @@ export const NewMachineBody = Type.Object(
 )
 export type NewMachineBody = Static<typeof NewMachineBody>
 
-/** PATCH /machines/:id; a null `loader` is the loader table's again */
+/**
+ * PATCH /machines/:id, what is named changes; a null `loader` is the loader table's again, with a null `switch_port`
+ * the first NIC is known by its MAC alone
+ */
 export const MachineChange = Type.Object(
-  { loader: Type.Union([Type.String({ maxLength: 128 }), Type.Null()]) },
+  {
+    loader: Type.Optional(Type.Union([Type.String({ maxLength: 128 }), Type.Null()])),
+    switch_port: Type.Optional(Type.Union([SwitchPort, Type.Null()])),
+  },
   strict,
 )
 export type MachineChange = Static<typeof MachineChange>
@@ -107,7 +125,12 @@ export interface MachineView {
   readonly id: string
   readonly name: string
   readonly firmware: string
-  readonly nics: readonly { readonly mac: string; readonly ip: string | null }[]
+  readonly nics: readonly {
+    readonly mac: string
+    readonly ip: string | null
+    /** Hex of option 82.1, a slash, hex of 82.2. */
+    readonly switch_port: string | null
+  }[]
   readonly bmc_url: string | null
   /** Its own loader; null: what the loader table has for the firmware that asks. */
   readonly loader: string | null

@@ -31,7 +31,11 @@ export function machineView(machine: MachineRecord, registry: Registry): Machine
     id: machine.id,
     name: machine.name,
     firmware: machine.firmware,
-    nics: machine.nics.map((nic) => ({ mac: nic.mac, ip: nic.ip ?? null })),
+    nics: machine.nics.map((nic) => ({
+      mac: nic.mac,
+      ip: nic.ip ?? null,
+      switch_port: nic.switchPort ?? null,
+    })),
     bmc_url: machine.bmcUrl ?? null,
     loader: machine.loader ?? null,
     server: registry.servers.findByMachine(machine.id)?.name ?? null,

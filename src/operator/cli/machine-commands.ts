@@ -11,6 +11,15 @@ interface AddOptions {
   readonly bmcCredentialsFile?: string
   readonly consoleFile?: string
   readonly loader?: string
+  readonly circuitId?: string
+  readonly remoteId?: string
+}
+
+interface SetOptions {
+  readonly loader?: string | false
+  readonly circuitId?: string
+  readonly remoteId?: string
+  readonly switchPort?: false
 }
 
 interface Row {
@@ -42,11 +51,13 @@ export function machineCommands(program: Command, cli: Cli): void {
     .option('--bmc-credentials-file <file>', 'file with user:password, read by the daemon')
     .option('--console-file <file>', 'file that its serial console is logged to')
     .option('--loader <file>', 'its own loader instead of the one for its firmware')
+    .option('--circuit-id <id>', 'switch port of the first NIC (DHCP option 82.1): text, or hex after 0x')
+    .option('--remote-id <id>', 'switch of the first NIC (option 82.2): text, or hex after 0x')
     .action(async (name: string, options: AddOptions) => {
       const body = {
         name,
         firmware: options.firmware,
-        nics: options.mac.map((mac, i) => ({ mac, ip: options.ip[i] })),
+        nics: nicsOf(options),
         bmc_url: options.bmc,
         bmc_credentials_file: options.bmcCredentialsFile,
         console_file: options.consoleFile,
@@ -68,17 +79,37 @@ export function machineCommands(program: Command, cli: Cli): void {
   })
 }
 
+function nicsOf(options: AddOptions): object[] {
+  return options.mac.map((mac, i) => {
+    return { mac, ip: options.ip[i], ...(i === 0 && { switch_port: switchPort(options) }) }
+  })
+}
+
 function setCommand(machine: Command, cli: Cli): void {
   machine
     .command('set <machine>')
     .description('change how a machine boots')
     .option('--loader <file>', 'a file of the loader directories, for every firmware the machine may have')
     .option('--no-loader', 'the one of the loader table for the firmware that asks')
-    .action(async (id: string, { loader }: { loader?: string | false }) => {
-      if (loader === undefined) throw new InvalidArgumentError('--loader FILE or --no-loader is needed.')
-      const body = { loader: loader === false ? null : loader }
+    .option('--circuit-id <id>', 'switch port of the first NIC (DHCP option 82.1): text, or hex after 0x')
+    .option('--remote-id <id>', 'switch of the first NIC (option 82.2): text, or hex after 0x')
+    .option('--no-switch-port', 'known by MAC alone')
+    .action(async (id: string, options: SetOptions) => {
+      const port = options.switchPort === false ? null : switchPort(options)
+      if (options.loader === undefined && port === undefined) {
+        throw new InvalidArgumentError('something to set is needed: see --help.')
+      }
+      const body = { loader: options.loader === false ? null : options.loader, switch_port: port }
       printOne(await cli.api().call<MachineView>('PATCH', cli.path('machines', id), body), cli.format())
     })
+}
+
+function switchPort({
+  circuitId: circuit_id,
+  remoteId: remote_id,
+}: Pick<AddOptions, 'circuitId' | 'remoteId'>):
+  { circuit_id: string | undefined; remote_id: string | undefined } | undefined {
+  return circuit_id === undefined && remote_id === undefined ? undefined : { circuit_id, remote_id }
 }
 
 function rowOf(machine: MachineView): Row {

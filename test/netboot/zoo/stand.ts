@@ -262,7 +262,13 @@ function enrol(registry: Registry, { machine }: ClientFile): void {
   fill(registry)
   registry.servers.delete(SERVER.id)
   registry.machines.delete(MACHINE.id)
-  const sentinel = { mac: SENTINEL.mac, ip: SENTINEL.ip, machineId: 'sentinel', position: 0 }
+  const sentinel = {
+    mac: SENTINEL.mac,
+    ip: SENTINEL.ip,
+    machineId: 'sentinel',
+    position: 0,
+    switchPort: undefined,
+  }
   registry.machines.insert({ ...MACHINE, id: 'sentinel', name: 'sentinel', nics: [sentinel] })
   registry.servers.insert({ ...SERVER, machineId: 'sentinel', bootToken: 'sentinel-token' })
   if (machine === undefined) return
@@ -272,7 +278,9 @@ function enrol(registry: Registry, { machine }: ClientFile): void {
     id: 'zoo',
     name: 'zoo',
     firmware,
-    nics: nics.map((nic, position) => ({ ...nic, machineId: 'zoo', position, ip: nic.ip })),
+    nics: nics.map((nic, position) => {
+      return { ...nic, machineId: 'zoo', position, ip: nic.ip, switchPort: undefined }
+    }),
     ...(loader !== undefined && { loader }),
   })
   if (boots_from === 'nothing') return
