@@ -5,7 +5,7 @@ import type { DecideBoot } from '../boot-client.js'
 import type { PoolRange } from './address-book.js'
 import type { DhcpPolicy } from './decision.js'
 
-const MAX_POOL = 65_536
+const MAX_POOL = 2 ** 24 // a whole /8
 
 /** How one subnet is served. Addresses are dotted IPv4. */
 export interface DhcpSubnetOptions {

@@ -128,6 +128,33 @@ void t.test('no address ever has two owners', (t) => {
   t.end()
 })
 
+void t.test('a pool of sixteen million addresses costs what those in use cost', (t) => {
+  const used = Array.from({ length: 1000 }, (_, i) => ({
+    ...{ ip: formatIpv4(0x0a000002 + i * 16_000), mac: `m${String(i)}`, clientId: undefined, expiresMs: 1000 },
+  }))
+  const it = new AddressBook({ first: 0x0a000001, last: 0x0affffff }, [0x0a000001], used, () => false)
+  t.equal(it.freeCount, 2 ** 24 - 2 - 1000)
+  t.equal(it.candidate(undefined, 0), 0x0a000003, 'the first that nobody has')
+  it.release(0x0a000002)
+  it.offer(0x0a000003, 'a', 60)
+  t.equal(it.candidate(undefined, 0), 0x0a000004, 'one given back comes after all that nobody had')
+  t.equal(it.candidate(0x0a000002, 0), 0x0a000002, 'unless it is asked for')
+  t.equal(it.candidate(0x0a000002 + 16_000, 0), 0x0a000004, 'one in use is not given')
+  t.end()
+})
+
+void t.test('when all have been used, the one given back longest ago is next', (t) => {
+  const it = book()
+  for (const [i, ip] of [100, 101, 102].entries()) it.lease(ip, `m${String(i)}`, 1000)
+  it.release(101)
+  it.release(100)
+  t.equal(it.candidate(undefined, 0), 101)
+  it.lease(101, B, 1000)
+  t.equal(it.candidate(undefined, 0), 100)
+  t.equal(it.freeCount, 1)
+  t.end()
+})
+
 void t.test('finding an address in a full pool of 65,536 costs no scan', (t) => {
   const it = new AddressBook({ first: 0x0a000000, last: 0x0a00ffff }, [], [], () => false)
   const startMs = performance.now()
