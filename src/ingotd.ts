@@ -25,6 +25,8 @@ import { allocatedBytes, imageDisks, tailOf } from './wiring/disk-work.js'
 import { atEnd, runDaemon, type EntryContext } from './wiring/entry.js'
 import { renderSeedDisk } from './firstboot/seed/seed-disk.js'
 import { HttpListener } from './http/listener.js'
+import { JournalFiles } from './netboot/dhcp/journal-files.js'
+import { LeaseJournal } from './netboot/dhcp/lease-journal.js'
 import { netbootServices } from './wiring/netboot.js'
 import { apiRoutes } from './operator/api/routes.js'
 import { API_PREFIX } from './operator/api/schema.js'
@@ -55,8 +57,7 @@ await runDaemon('ingotd', async (context) => {
   const end = atEnd('registry', async () => {
     await jobs.stop()
     registry.close()
-    targetLock?.release()
-    lock.release()
+    for (const held of [targetLock, lock]) held?.release()
   })
   const emit = intake.take.bind(intake)
   const client = new TargetClient(config.target.controlSocket, config.target.driver)
@@ -70,14 +71,31 @@ await runDaemon('ingotd', async (context) => {
     deleteLayer: (layerId) => deleteLayer(dirs, layerId),
   })
   const onUp = (): Promise<void> => wishes.apply().then(ignore)
-  const netboot = await netbootServices(context, registry, (event) => emit(event))
+  const leases = await leaseJournal(context, { registry, dirs, intake })
+  const netboot = await netbootServices(context, registry, emit, leases)
   return [
     end,
+    leases,
     tgt?.watch(onUp) ?? targetSupervisor(context, { client, take: emit, onUp }),
     ...netboot,
-    await api(context, { registry, intake, jobs, dirs, client, wishes }),
+    await api(context, { registry, intake, jobs, dirs, client, wishes, leases }),
   ]
 })
+
+async function leaseJournal(
+  { log }: EntryContext,
+  { registry, dirs, intake }: Pick<Parts, 'registry' | 'dirs' | 'intake'>,
+): Promise<LeaseJournal> {
+  const journal = new LeaseJournal({
+    files: new JournalFiles(dirs.leasesDir),
+    table: registry.leases,
+    clock: systemClock,
+    emit: (event) => intake.take(event),
+    log,
+  })
+  await journal.read()
+  return journal
+}
 
 function makeDirectories(dirs: StateDirs, config: Config): void {
   for (const path of [dirs.stateDir, dirs.layersDir, dirs.runDir, config.image.cacheDir]) {
@@ -114,6 +132,7 @@ interface Parts {
   readonly dirs: StateDirs
   readonly client: TargetClient
   readonly wishes: WishState
+  readonly leases: LeaseJournal
 }
 
 async function api({ config, log }: EntryContext, parts: Parts): Promise<Service> {
@@ -125,6 +144,8 @@ async function api({ config, log }: EntryContext, parts: Parts): Promise<Service
   const machines = new Machines({ registry, clock, rules: machineRules(config) })
   const routes = apiRoutes({
     registry,
+    clock,
+    leases: () => parts.leases.all(),
     machines,
     images,
     servers: serversOf(config, disks.shared),

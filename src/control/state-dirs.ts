@@ -6,6 +6,7 @@ export interface StateDirs {
   readonly runDir: string
   readonly registryFile: string
   readonly layersDir: string
+  readonly leasesDir: string
 }
 
 /** The fixed layout below `stateDir` (kept for ever) and `runDir` (gone with the host's next boot). */
@@ -15,5 +16,6 @@ export function stateDirs(stateDir: string, runDir: string): StateDirs {
     runDir,
     registryFile: join(stateDir, 'registry.sqlite'),
     layersDir: join(stateDir, 'layers'),
+    leasesDir: join(stateDir, 'leases'),
   }
 }

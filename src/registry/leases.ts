@@ -1,26 +1,25 @@
 import type { Database, Statement } from 'better-sqlite3'
-import type { LeaseRecord } from './records.js'
+import type { LeaseChange, LeaseRecord } from './records.js'
 import { refusing } from './refusal.js'
 import { fromOptionalRow, fromRow, type Row } from './row.js'
 
 const SELECT = 'SELECT ip, mac, client_id AS clientId, expires_ms AS expiresMs FROM leases'
 
-/** The leases table: on disk before a client is told (RFC 2131 §4.3.1). */
+/** The leases table: what the lease journal has brought into it so far. */
 export class Leases {
   readonly #db: Database
   readonly #all: Statement<[], Row<LeaseRecord>>
   readonly #findByIp: Statement<[string], Row<LeaseRecord>>
-  readonly #forgetOther: Statement<[LeaseRecord]>
-  readonly #upsert: Statement<[LeaseRecord]>
+  readonly #forgetOther: Statement<[string, string]>
+  readonly #upsert: Statement<[string, string, string | null, number]>
   readonly #remove: Statement<[string]>
 
   constructor(db: Database) {
     this.#db = db
     this.#all = db.prepare(`${SELECT} ORDER BY ip`)
     this.#findByIp = db.prepare(`${SELECT} WHERE ip = ?`)
-    this.#forgetOther = db.prepare('DELETE FROM leases WHERE mac = @mac AND ip <> @ip')
-    this.#upsert = db.prepare(`INSERT INTO leases (ip, mac, client_id, expires_ms)
-      VALUES (@ip, @mac, @clientId, @expiresMs)
+    this.#forgetOther = db.prepare('DELETE FROM leases WHERE mac = ? AND ip <> ?')
+    this.#upsert = db.prepare(`INSERT INTO leases (ip, mac, client_id, expires_ms) VALUES (?, ?, ?, ?)
       ON CONFLICT (ip) DO UPDATE SET mac = excluded.mac, client_id = excluded.client_id,
         expires_ms = excluded.expires_ms`)
     this.#remove = db.prepare('DELETE FROM leases WHERE ip = ?')
@@ -35,21 +34,28 @@ export class Leases {
   }
 
   /**
-   * Stores all of them or none, durable when it returns; one call for many is one disk sync (group commit).
-   * An address has one lease and a client one address: the newest wins.
+   * Makes all of `changes` true or none. An address has one lease and a client one address: the newest wins.
+   * @param isDurable whether this and everything before it is on disk when it returns; else it survives the
+   *   process only, for changes that somebody else keeps until a durable call
    */
-  save(leases: readonly LeaseRecord[]): void {
-    const saveAll = this.#db.transaction(() => {
-      for (const lease of leases) {
-        this.#forgetOther.run(lease)
-        this.#upsert.run(lease)
+  apply(changes: readonly LeaseChange[], isDurable = true): void {
+    const applyAll = this.#db.transaction(() => {
+      for (const [ip, lease] of changes) {
+        if (lease === undefined) this.#remove.run(ip)
+        else this.#put(lease)
       }
     })
-    refusing({}, () => saveAll.immediate())
+    // WAL: a commit without a sync is made durable by the next one that has one (sqlite.org/pragma.html#pragma_synchronous)
+    if (!isDurable) this.#db.pragma('synchronous = NORMAL')
+    try {
+      refusing({}, () => applyAll.immediate())
+    } finally {
+      if (!isDurable) this.#db.pragma('synchronous = FULL')
+    }
   }
 
-  /** Whether there was one to remove. */
-  remove(ip: string): boolean {
-    return refusing({}, () => this.#remove.run(ip).changes > 0)
+  #put({ ip, mac, clientId, expiresMs }: LeaseRecord): void {
+    this.#forgetOther.run(mac, ip)
+    this.#upsert.run(ip, mac, clientId ?? null, expiresMs)
   }
 }

@@ -111,6 +111,9 @@ export interface LeaseRecord {
   readonly expiresMs: number
 }
 
+/** What became of an address: leased, or (without a lease) nobody's any more. */
+export type LeaseChange = readonly [ip: string, lease: LeaseRecord | undefined]
+
 /** One power-on (or reboot) of a server. */
 export interface BootRecord {
   readonly id: string

@@ -8,15 +8,18 @@ import { BootDesk } from '../netboot/boot-desk.js'
 import type { BootPolicy, BootTarget } from '../netboot/decide.js'
 import { DhcpServer, type DhcpServerDeps } from '../netboot/dhcp/dhcp-server.js'
 import { DhcpSubnets, ServedSubnet, type DhcpMachine } from '../netboot/dhcp/dhcp-subnets.js'
+import type { LeaseStore } from '../netboot/dhcp/lease-store.js'
 import { RELAY, relaySubOption } from '../netboot/dhcp/relay-info.js'
 import type { Registry } from '../registry/registry.js'
 import { switchPortName } from '../wire/switch-port.js'
 import { bootTargetOf } from './boot-target.js'
 import { firstSocket, type EntryContext } from './entry.js'
 
+type DhcpContext = EntryContext & { readonly leases: LeaseStore }
+
 /** The DHCP server of each segment; one that hears relays only when every subnet is behind one. */
 export function dhcpServers(
-  context: EntryContext,
+  context: DhcpContext,
   registry: Registry,
   emit: EmitEvent,
   policyAt: (address: string) => BootPolicy,
@@ -25,7 +28,7 @@ export function dhcpServers(
   const { boot } = config
   const findTarget = (mac: string): BootTarget | undefined => bootTargetByMac(mac, registry, config)
   const desk = new BootDesk({ findTarget, emit, clock: systemClock })
-  const served = servedSubnets(config, registry, ({ address }) => {
+  const served = servedSubnets(context, registry, ({ address }) => {
     const policy = policyAt(address)
     return (client) => desk.answer(client, policy)
   })
@@ -47,13 +50,13 @@ export function dhcpServers(
 }
 
 function serverDeps(
-  { log }: EntryContext,
+  { log, leases }: DhcpContext,
   registry: Registry,
   emit: EmitEvent,
 ): Omit<DhcpServerDeps, 'subnets' | 'own'> {
   return {
     findMachine: (mac, relayInfo) => dhcpMachineOf(mac, relayInfo, registry),
-    leases: registry.leases,
+    leases,
     clock: systemClock,
     emit,
     log,
@@ -69,12 +72,12 @@ function stagesOf(desk: BootDesk, emit: EmitEvent): EmitEvent {
 }
 
 function servedSubnets(
-  { subnets, unknownMachines }: Config,
+  { config: { subnets, unknownMachines }, leases }: DhcpContext,
   registry: Registry,
   bootAnswerOf: (subnet: SubnetConfig) => DecideBoot,
 ): Map<string, ServedSubnet> {
   const deps = {
-    leases: registry.leases,
+    leases,
     isFixedAddress: (ip: string) => registry.machines.findByIp(ip) !== undefined,
     reservedCount: () => registry.machines.countNicsWithoutIp(),
     unknownMachines,

@@ -10,6 +10,7 @@ import { HttpListener } from '../http/listener.js'
 import { BootFiles } from '../netboot/boot-files.js'
 import { bootRoutes } from '../netboot/boot-routes.js'
 import type { BootPolicy, BootTarget } from '../netboot/decide.js'
+import type { LeaseStore } from '../netboot/dhcp/lease-store.js'
 import { loadScriptTemplates } from '../netboot/ipxe/script.js'
 import { loaderCheck } from '../netboot/loader-check.js'
 import { parseLoaderTable } from '../netboot/loader-table.js'
@@ -27,6 +28,7 @@ export async function netbootServices(
   context: EntryContext,
   registry: Registry,
   emit: EmitEvent,
+  leases: LeaseStore,
 ): Promise<readonly Service[]> {
   const { config, log, sockets } = context
   const { boot } = config
@@ -53,7 +55,7 @@ export async function netbootServices(
     const options = { address, port: boot.tftpPort, ...(fd !== undefined && { fd }) }
     return new TftpServer({ options, files, emit, clock: systemClock, log })
   })
-  const dhcp = dhcpServers(context, registry, emit, policyAt)
+  const dhcp = dhcpServers({ ...context, leases }, registry, emit, policyAt)
   return [loaderCheck(loaders, files, emit), ...http, ...(boot.isTftpEnabled ? tftp : []), ...dhcp]
 }
 

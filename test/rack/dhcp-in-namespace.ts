@@ -16,9 +16,10 @@ function tell(what: object): void {
 
 const leaseStore = {
   all: () => [...leases.values()],
-  save: (some: readonly LeaseRecord[]) => {
-    for (const lease of some) leases.set(lease.ip, lease)
-    tell({ saved: some })
+  save: (lease: LeaseRecord, done: (cause?: Error) => void) => {
+    leases.set(lease.ip, lease)
+    tell({ saved: [lease] })
+    setImmediate(done)
   },
   remove: (ip: string) => {
     leases.delete(ip)

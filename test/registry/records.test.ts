@@ -1,5 +1,6 @@
 import t from 'tap'
 import { ERROR } from '../../src/errors.js'
+import type { LeaseChange, LeaseRecord } from '../../src/registry/records.js'
 import { openRegistry, type Registry } from '../../src/registry/registry.js'
 import { CLONE, fill, GOLDEN, IMAGE, MACHINE, SERVER, VOLUME } from './sample-records.js'
 
@@ -265,24 +266,37 @@ void t.test('machines are listed by name with each one its own nics', (t) => {
 void t.test('an address has one lease and a client one address, the newest', (t) => {
   const { leases } = opened()
   const lease = (ip: string, mac: string) => ({ ip, mac, clientId: undefined, expiresMs: 5 })
-  leases.save([lease('198.18.0.20', 'a'), lease('198.18.0.21', 'b')])
-  leases.save([lease('198.18.0.22', 'a')])
+  const given = (...some: LeaseRecord[]): LeaseChange[] => some.map((one) => [one.ip, one])
+  leases.apply(given(lease('198.18.0.20', 'a'), lease('198.18.0.21', 'b')))
+  leases.apply(given(lease('198.18.0.22', 'a')), false)
   t.equal(leases.findByIp('198.18.0.20'), undefined)
-  leases.save([lease('198.18.0.22', 'b'), lease('198.18.0.21', 'a')])
+  leases.apply(given(lease('198.18.0.22', 'b'), lease('198.18.0.21', 'a')))
   t.same(leases.all(), [lease('198.18.0.21', 'a'), lease('198.18.0.22', 'b')])
-  leases.save([{ ...lease('198.18.0.21', 'a'), clientId: '0152', expiresMs: 9 }])
+  leases.apply(given({ ...lease('198.18.0.21', 'a'), clientId: '0152', expiresMs: 9 }))
   t.same(leases.findByIp('198.18.0.21'), { ...lease('198.18.0.21', 'a'), clientId: '0152', expiresMs: 9 })
-  t.ok(leases.remove('198.18.0.21'))
-  t.notOk(leases.remove('198.18.0.21'))
+  leases.apply([
+    ['198.18.0.21', undefined],
+    ['198.18.0.99', undefined],
+  ])
+  t.same(leases.all(), [lease('198.18.0.22', 'b')])
   t.end()
 })
 
-void t.test('leases are saved all together or not at all', (t) => {
+void t.test('changes of leases count all together or not at all', (t) => {
   const { leases } = opened()
   const good = { ip: '198.18.0.20', mac: 'a', clientId: undefined, expiresMs: 5 }
-  t.throws(() => {
-    leases.save([good, { ...good, ip: '198.18.0.21', mac: 'b', expiresMs: 0.5 }])
-  })
+  const bad = { ...good, ip: '198.18.0.21', mac: 'b', expiresMs: 0.5 }
+  for (const isDurable of [true, false]) {
+    t.throws(() => {
+      leases.apply(
+        [
+          [good.ip, good],
+          [bad.ip, bad],
+        ],
+        isDurable,
+      )
+    })
+  }
   t.same(leases.all(), [])
   t.end()
 })

@@ -16,7 +16,6 @@ import { openDhcpSockets } from './dhcp-sockets.js'
 import type { DhcpSockets } from './dhcp-sockets.js'
 import type { DhcpMachine, DhcpSubnets, ServedSubnet } from './dhcp-subnets.js'
 import { decideDhcp } from './engine.js'
-import { LeaseCommit } from './lease-commit.js'
 import type { LeaseStore } from './lease-store.js'
 import { decidePxe } from './proxy.js'
 import type { Source } from './proxy.js'
@@ -84,7 +83,6 @@ export class DhcpServer implements Service {
   readonly #told: OncePer
   readonly #steps: OncePer
   readonly #logged: OncePer // apart from #told, whose keys any stranger's MAC can use up
-  readonly #commit: LeaseCommit
   #sockets: DhcpSockets | undefined
   #pxe: DhcpSockets | undefined
 
@@ -96,7 +94,6 @@ export class DhcpServer implements Service {
     this.#told = new OncePer(TEN_MINUTES_MS, deps.clock)
     this.#steps = new OncePer(SAME_STEP_MS, deps.clock)
     this.#logged = new OncePer(TEN_MINUTES_MS, deps.clock)
-    this.#commit = new LeaseCommit(deps.leases, (err, count) => this.#unsaved(err, count))
   }
 
   /** The port requests come to, once started. */
@@ -131,7 +128,6 @@ export class DhcpServer implements Service {
   }
 
   async stop(): Promise<void> {
-    this.#commit.flush()
     const [sockets, pxe] = [this.#sockets, this.#pxe]
     this.#sockets = undefined
     this.#pxe = undefined
@@ -205,7 +201,12 @@ export class DhcpServer implements Service {
     const send = (): void => this.#send(datagram, reply, sockets)
     if (reply.effect !== undefined) this.#apply(reply.effect, heard.mac, subnet)
     if (reply.effect?.kind === 'bind') {
-      this.#commit.add(reply.effect.lease, () => {
+      // RFC 2131 §4.3.1: on disk before the client is told. One that hears nothing asks again.
+      this.#deps.leases.save(reply.effect.lease, (cause) => {
+        if (cause !== undefined) {
+          this.counters.unsaved++
+          return
+        }
         send()
         this.#tellAck(reply, heard)
       })
@@ -228,11 +229,11 @@ export class DhcpServer implements Service {
         break
       case 'release':
         book.release(effect.ip)
-        this.#commit.remove(formatIpv4(effect.ip))
+        this.#deps.leases.remove(formatIpv4(effect.ip))
         break
       case 'decline':
         book.quarantine(effect.ip, effect.untilMs)
-        this.#commit.remove(formatIpv4(effect.ip))
+        this.#deps.leases.remove(formatIpv4(effect.ip))
         break
     }
   }
@@ -280,10 +281,5 @@ export class DhcpServer implements Service {
       message: `${machine.name} was told to boot ${bootFile} (${bootReason})`,
       mac: machine.mac ?? mac,
     })
-  }
-
-  #unsaved(err: unknown, count: number): void {
-    this.counters.unsaved += count
-    if (this.#logged.allows('unsaved')) this.#deps.log.error({ err }, 'DHCP leases could not be saved')
   }
 }

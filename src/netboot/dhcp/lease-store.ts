@@ -3,12 +3,12 @@ import type { LeaseRecord } from '../../registry/records.js'
 /** Where leases outlive the daemon. */
 export interface LeaseStore {
   /** Every lease, expired ones too: an address goes back to its last owner as long as nobody needed it. */
-  all(): readonly LeaseRecord[]
+  all(): Iterable<LeaseRecord>
   /**
-   * Writes `leases` in one transaction, durable when it returns. Each replaces any lease of the same address
-   * and any lease of the same MAC.
+   * Saves `lease`, which replaces any lease of the same address and any of the same MAC. `done` is called later,
+   * once: when it is on disk, or with why it is not. What is saved or removed after it is never on disk before it.
    */
-  save(leases: readonly LeaseRecord[]): void
-  /** Forgets the lease of `ip`, if there is one. */
+  save(lease: LeaseRecord, done: (cause?: Error) => void): void
+  /** Forgets the lease of `ip`, if there is one, soon. */
   remove(ip: string): void
 }

@@ -7,6 +7,7 @@ import { systemClock } from '../../../src/clock.js'
 import { parseConfig } from '../../../src/config.js'
 import type { DaemonEvent } from '../../../src/events.js'
 import { openRegistry, type Registry } from '../../../src/registry/registry.js'
+import type { LeaseStore } from '../../../src/netboot/dhcp/lease-store.js'
 import type { Service } from '../../../src/service.js'
 import { netbootServices } from '../../../src/wiring/netboot.js'
 import { PretendNetwork, type Datagram, type Interface } from '../../fakes/pretend-network.js'
@@ -162,7 +163,7 @@ export class Stand {
     const emit = (event: DaemonEvent): void => {
       if (event.mac !== SENTINEL.mac && event.ip !== SENTINEL.ip) this.events.push(event)
     }
-    const services = await netbootServices(context, this.registry, emit)
+    const services = await netbootServices(context, this.registry, emit, leasesIn(this.registry))
     for (const service of services) {
       await service.start((err) => this.errors.push(err.message))
       this.#services = [...this.#services, service]
@@ -299,4 +300,18 @@ function enrol(registry: Registry, { machine }: ClientFile): void {
 export function contentOf(stand: Stand, file: string): Buffer {
   if (!readdirSync(stand.loaders).includes(file)) throw new Error(`the stand has no loader ${file}`)
   return readFileSync(join(stand.loaders, file))
+}
+
+/** Leases that are in the registry's table at once. */
+function leasesIn({ leases }: Registry): LeaseStore {
+  return {
+    all: () => leases.all(),
+    save: (lease, done) => {
+      leases.apply([[lease.ip, lease]])
+      done()
+    },
+    remove: (ip) => {
+      leases.apply([[ip, undefined]])
+    },
+  }
 }
