@@ -138,6 +138,18 @@ export interface MachineView {
   readonly created_at: string
 }
 
+/** A DHCP lease as answered: whose address it is, or whose it was last. */
+export interface LeaseView {
+  readonly ip: string
+  readonly mac: string
+  /** Hexadecimal digits of the client's option 61. */
+  readonly client_id: string | null
+  readonly machine: string | null
+  readonly server: string | null
+  readonly state: 'active' | 'expired'
+  readonly expires_at: string
+}
+
 /** An image as answered. */
 export interface ImageView {
   readonly id: string

@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander'
 import { ApiClient, ApiError } from './api-client.js'
 import type { Cli } from './cli-context.js'
 import { imageCommands } from './image-commands.js'
+import { leaseCommands } from './lease-commands.js'
 import { machineCommands } from './machine-commands.js'
 import type { OutputFormat } from './output.js'
 import { rigCommands } from './rig-commands.js'
@@ -40,6 +41,7 @@ async function main(): Promise<number> {
   serverCommands(program, cli)
   volumeCommands(program, cli)
   snapshotCommands(program, cli)
+  leaseCommands(program, cli)
   rigCommands(program, cli)
   try {
     await program.parseAsync()
