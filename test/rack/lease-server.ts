@@ -29,7 +29,14 @@ const own = new ServedSubnet(
 const dhcp = new DhcpServer(
   { address: '127.0.0.1', port: Number(port), pxePort: 0, maxPerSecondPerSource: 1_000_000 },
   {
-    ...{ subnets: new DhcpSubnets([own]), own, findMachine: () => undefined, leases, clock: systemClock, log },
+    ...{
+      subnets: new DhcpSubnets([own]),
+      own,
+      findMachine: () => undefined,
+      leases,
+      clock: systemClock,
+      log,
+    },
     emit: () => undefined,
   },
 )

@@ -130,7 +130,12 @@ void t.test('no address ever has two owners', (t) => {
 
 void t.test('a pool of sixteen million addresses costs what those in use cost', (t) => {
   const used = Array.from({ length: 1000 }, (_, i) => ({
-    ...{ ip: formatIpv4(0x0a000002 + i * 16_000), mac: `m${String(i)}`, clientId: undefined, expiresMs: 1000 },
+    ...{
+      ip: formatIpv4(0x0a000002 + i * 16_000),
+      mac: `m${String(i)}`,
+      clientId: undefined,
+      expiresMs: 1000,
+    },
   }))
   const it = new AddressBook({ first: 0x0a000001, last: 0x0affffff }, [0x0a000001], used, () => false)
   t.equal(it.freeCount, 2 ** 24 - 2 - 1000)
