@@ -155,7 +155,16 @@ const Step = Type.Union([
 const Machine = Type.Object(
   {
     nics: Type.Array(
-      Type.Object({ mac: Type.String(), ip: Type.Optional(Type.String()) }, { additionalProperties: true }),
+      Type.Object(
+        {
+          mac: Type.String(),
+          ip: Type.Optional(Type.String()),
+          /** The switch port where it is plugged in (82.1 and 82.2). */
+          circuit: Type.Optional(Type.String()),
+          remote: Type.Optional(Type.String()),
+        },
+        strict,
+      ),
       { minItems: 1 },
     ),
     firmware: Type.Optional(Type.Union([Type.Literal('bios'), Type.Literal('uefi')])),

@@ -76,6 +76,7 @@ export function readDhcp(bytes: Buffer): DhcpSeen {
   if (bytes.length <= HEADER_BYTES + 4) throw new Error(`a DHCP message of ${String(bytes.length)} bytes`)
   if (!bytes.subarray(HEADER_BYTES, HEADER_BYTES + 4).equals(COOKIE)) throw new Error('no DHCP cookie')
   const { options, order } = readOptions(bytes.subarray(HEADER_BYTES + 4), bytes[0] === 1)
+  if (options.get(52)?.[0] === 1) readOptions(bytes.subarray(108, 236), true, options)
   const hlen = bytes.readUInt8(2)
   return {
     type: MESSAGE_TYPES[options.get(53)?.[0] ?? 0] ?? 'unknown',
@@ -116,8 +117,11 @@ function pieces(code: number, value: Uint8Array): Buffer[] {
   return found
 }
 
-function readOptions(field: Buffer, isRequest: boolean): { options: Map<number, Buffer>; order: number[] } {
-  const options = new Map<number, Buffer>()
+function readOptions(
+  field: Buffer,
+  isRequest: boolean,
+  options = new Map<number, Buffer>(),
+): { options: Map<number, Buffer>; order: number[] } {
   for (let at = 0; ;) {
     const code = field[at++]
     if (code === undefined && !isRequest) throw new Error('options without an end')

@@ -4,7 +4,7 @@ import type { Datagram, Endpoint } from '../../fakes/pretend-network.js'
 import type { ClientFile, DhcpGets, DhcpSend } from './client-file.js'
 import { MESSAGE_TYPES, readDhcp, writeDhcp, type DhcpSeen } from './dhcp-bytes.js'
 import { bytesOf, problems, wrongBytes, wrongValue } from './matching.js'
-import { ADDRESS, shown, type Stand } from './stand.js'
+import { shown, type Stand } from './stand.js'
 
 const RECORDED = 'fixtures/dhcp'
 const FLAG_BROADCAST = 0x8000
@@ -15,17 +15,17 @@ export interface Asked {
   readonly bytes: Buffer
   readonly from: Endpoint
   readonly to: Endpoint
-  readonly segment: string | undefined
+  readonly segment: string
 }
 
 /** The message that a step sends, recorded or made. @param count of messages before it, for transaction ids */
-export function askedBy(send: DhcpSend, client: ClientFile, count: number): Asked {
+export function askedBy(stand: Stand, send: DhcpSend, client: ClientFile, count: number): Asked {
   const merged = { ...client.sends, ...send }
-  const { from, to, segment } = merged
+  const { from, to, segment = stand.segment } = merged
   const route = { ...(from && { from: endpoint(from) }), ...(to && { to: endpoint(to) }) }
   if (send.pcap !== undefined) return { ...recorded(send.pcap, send.packet ?? 1), segment, ...route }
   const { giaddr, ciaddr } = merged
-  const usual = usualRoute(giaddr, ciaddr, send.type)
+  const usual = usualRoute(stand.address, giaddr, send.type === 'DISCOVER' ? undefined : ciaddr)
   if (send.hex !== undefined) return { bytes: Buffer.from(send.hex, 'hex'), segment, ...usual, ...route }
   const chaddr = Buffer.from((merged.chaddr ?? '').replaceAll(':', ''), 'hex')
   const { xid = 0x200 + count, broadcast = false, padded = true } = merged
@@ -42,7 +42,7 @@ export async function playDhcp(
 ): Promise<{ wrong: string[]; reply?: DhcpSeen }> {
   const before = 'silence' in wanted ? stand.counted(wanted.silence) : 0
   stand.inject(asked)
-  const replies = await stand.dhcpReplies(asked.segment)
+  const replies = await stand.dhcpReplies()
   if ('silence' in wanted) {
     const isCounted = wanted.silence === 'nobody-listens' || stand.counted(wanted.silence) > before
     return {
@@ -86,13 +86,13 @@ function optionsOf(send: DhcpSend, client: ClientFile): [number, Buffer][] {
 }
 
 function usualRoute(
+  address: string,
   giaddr: string | undefined,
   ciaddr: string | undefined,
-  type: string | undefined,
 ): { from: Endpoint; to: Endpoint } {
-  const server = { address: ADDRESS, port: 67 }
+  const server = { address, port: 67 }
   if (giaddr !== undefined) return { from: { address: giaddr, port: 67 }, to: server }
-  if (ciaddr !== undefined && type !== 'DISCOVER') return { from: { address: ciaddr, port: 68 }, to: server }
+  if (ciaddr !== undefined) return { from: { address: ciaddr, port: 68 }, to: server }
   return { from: { address: '0.0.0.0', port: 68 }, to: { address: '255.255.255.255', port: 67 } }
 }
 

@@ -52,7 +52,7 @@ async function act(stand: Stand, client: ClientFile, step: Step, memory: Memory)
   }
   const filled = fillIn(step, memory)
   if ('dhcp' in filled) {
-    const { wrong, reply } = await playDhcp(stand, askedBy(filled.dhcp, client, memory.count), filled)
+    const { wrong, reply } = await playDhcp(stand, askedBy(stand, filled.dhcp, client, memory.count), filled)
     if (reply !== undefined && reply.yiaddr !== '0.0.0.0') memory.ip = reply.yiaddr
     if (reply !== undefined) memory.boot = bootFileOf(reply) || memory.boot
     return wrong

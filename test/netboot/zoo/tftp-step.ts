@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { Datagram, Endpoint } from '../../fakes/pretend-network.js'
 import type { TftpGets, TftpSend } from './client-file.js'
 import { isLike, problems, wrongValue } from './matching.js'
-import { ADDRESS, contentOf, type Stand } from './stand.js'
+import { contentOf, type Stand } from './stand.js'
 
 const RECORDED = 'fixtures/tftp'
 const DATA = 3
@@ -32,7 +32,7 @@ export async function playTftp(
   wanted: { readonly gets: TftpGets } | { readonly silence: string },
   client: Endpoint,
 ): Promise<string[]> {
-  const to = endpoint(send.to ?? `${ADDRESS}:69`)
+  const to = endpoint(send.to ?? `${stand.address}:69`)
   const dialogue = {
     stand,
     client: send.from === undefined ? client : endpoint(send.from),
@@ -114,7 +114,7 @@ async function answer({ stand, client }: Dialogue): Promise<Datagram> {
 }
 
 function reply({ stand, client, segment }: Dialogue, { from }: Datagram, bytes: Buffer): void {
-  stand.network.inject({ from: client, to: from, bytes, segment: segment ?? 'first' })
+  stand.network.inject({ from: client, to: from, bytes, segment: segment ?? stand.segment })
 }
 
 function ack(block: number): Buffer {

@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs'
 import t from 'tap'
 import { clientNames, parseClient, readClient } from './client-file.js'
 import { playClient } from './play.js'
@@ -8,6 +9,18 @@ for (const name of clientNames()) {
     t.same(await playClient(client), [], client.name)
   })
 }
+
+void t.test('every recorded conversation belongs to a client', (t) => {
+  const recorded = readdirSync('fixtures/dhcp').filter((file) => file.endsWith('.pcap'))
+  const played = clientNames().flatMap((name) =>
+    readClient(name).step.flatMap((step) => ('dhcp' in step ? (step.dhcp.pcap ?? []) : [])),
+  )
+  t.same(
+    recorded.filter((file) => !played.includes(file.replace('.pcap', ''))),
+    [],
+  )
+  t.end()
+})
 
 const DISCOVER = `name = "x"
 source = "modelled for this test"
