@@ -11,6 +11,8 @@ export interface LossyClientOptions {
   readonly isLost?: () => boolean
   /** Sends every ACK twice. */
   readonly doublesAcks?: boolean
+  /** Takes the data in order; the result then has none. For files larger than memory. */
+  readonly sink?: (data: Uint8Array) => void
 }
 
 /** What came: the whole file, or the server's ERROR. */
@@ -24,6 +26,8 @@ export async function download(client: LossyClientOptions): Promise<LossyClientR
   socket.bind(0, '127.0.0.1')
   await once(socket, 'listening')
   const parts: Uint8Array[] = []
+  const sink = client.sink ?? ((data: Uint8Array) => void parts.push(Buffer.from(data)))
+  let received = 0
   const isLost = client.isLost ?? (() => false)
   let accepted: ReadonlyMap<string, string> = new Map()
   let peerPort = 0
@@ -37,7 +41,7 @@ export async function download(client: LossyClientOptions): Promise<LossyClientR
     }
   }
   const ack = (): void => {
-    send({ op: 'ack', block: parts.length & 0xffff }, peerPort)
+    send({ op: 'ack', block: received & 0xffff }, peerPort)
   }
   const request = (): void => {
     send(
@@ -57,18 +61,19 @@ export async function download(client: LossyClientOptions): Promise<LossyClientR
     if (from.port !== client.port) peerPort = from.port
     if (packet.op === 'oack') {
       accepted = packet.options
-      if (parts.length === 0) ack()
+      if (received === 0) ack()
     }
     if (packet.op !== 'data') {
       done()
       return
     }
-    if (packet.block !== ((parts.length + 1) & 0xffff)) {
+    if (packet.block !== ((received + 1) & 0xffff)) {
       inWindow = 0
       ack()
       return
     }
-    parts.push(Buffer.from(packet.data))
+    sink(packet.data)
+    received++
     hasTail = packet.data.length < Number(accepted.get('blksize') ?? 512)
     inWindow++
     if (hasTail || inWindow >= Number(accepted.get('windowsize') ?? 1)) {

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # `npm run test:full`: what CI runs; then guests that take too long for CI (disks from tgtd, a target that dies again
-# and again, data disks), where INGOT_KILLS and INGOT_SEED change kills.test.ts; then the demo with every firmware.
+# and again, data disks; 4 GiB by TFTP), where INGOT_KILLS and INGOT_SEED change kills.test.ts; then the demo with every
+# firmware.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 npm test
 export INGOT_FULL=1
-npx tap --disable-coverage --jobs=1 --timeout=3600 test/rack/{guest-tgt,kills,data-disks}.test.ts
+npx tap --disable-coverage --jobs=1 --timeout=3600 test/rack/{guest-tgt,kills,data-disks,tftp-large}.test.ts
 for firmware in '' --uefi --native-pxe; do
   # shellcheck disable=SC2086  # no word at all for the first
   node dist/test/rack/demo.js $firmware

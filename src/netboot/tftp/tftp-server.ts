@@ -5,10 +5,11 @@ import type { EmitEvent } from '../../events.js'
 import type { Service } from '../../service.js'
 import { MalformedPacket } from '../../wire/malformed-packet.js'
 import { bootPath, type BootFile, type BootFiles } from '../boot-files.js'
-import { limitEvents } from '../event-limiter.js'
+import { BlockCaps } from './block-caps.js'
 import { DEFAULT_TFTP_LIMITS, negotiate, type TftpLimits } from './negotiate.js'
 import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket } from './packet.js'
-import { TransferSession, type SessionOutcome } from './transfer-session.js'
+import { TransferReport, type OpenedFile, type TftpCounters } from './transfer-report.js'
+import { TransferSession } from './transfer-session.js'
 import { TransferSlots, type TransferSlot } from './transfer-slots.js'
 
 /** Where the server listens and how much it takes on. */
@@ -39,24 +40,11 @@ export interface TftpServerDeps {
   readonly log: Logger
 }
 
-/** Numbers for metrics, since the start. */
-export interface TftpCounters {
-  requests: number
-  completed: number
-  failed: number
-  refused: number
-  dropped: number
-  malformed: number
-}
-
 type ReadRequest = Extract<TftpPacket, { op: 'rrq' | 'wrq' }>
 
 const TFTP_PORT = 69
 const TICK_MS = 200
 const RECEIVE_BUFFER_BYTES = 1 << 20
-/** First-stage programs; what they fetch next (GRUB modules, scripts) is no step of its own. */
-const LOADER_NAME = /\.(?:k?k?pxe|efi|0)$/
-
 /**
  * A read-only TFTP server (RFC 1350, 2347, 2348, 2349, 7440) on one address. The listening port answers read
  * requests, refuses write requests, and is silent to everything else: two servers that answer errors with errors
@@ -75,7 +63,8 @@ export class TftpServer implements Service {
   readonly #deps: TftpServerDeps
   readonly #limits: TftpLimits
   readonly #log: Logger
-  readonly #emitBounded: EmitEvent
+  readonly #caps = new BlockCaps()
+  readonly #report: TransferReport
   readonly #slots: TransferSlots
   readonly #ending = new Set<TransferSession>()
   #socket: Socket | undefined
@@ -88,7 +77,14 @@ export class TftpServer implements Service {
     const { transfersPerClient = 4, transfersInTotal = 1000 } = deps.options
     this.#slots = new TransferSlots({ perClient: transfersPerClient, inTotal: transfersInTotal })
     this.#log = deps.log.child({ svc: this.name })
-    this.#emitBounded = limitEvents(deps.emit, deps.clock)
+    const { emit, clock } = deps
+    this.#report = new TransferReport({
+      counters: this.counters,
+      caps: this.#caps,
+      emit,
+      clock,
+      log: this.#log,
+    })
   }
 
   /** The UDP port listened on (useful after port 0); undefined when stopped. */
@@ -143,17 +139,16 @@ export class TftpServer implements Service {
       return
     }
     const key = `${from.address}:${from.port}`
-    const known = this.#slots.get(key)
-    if (known !== undefined) {
-      // The same request again is a retransmission. Another one is a machine that started anew: boot ROMs use the
-      // same source port at every power-on.
-      if (known.filename === request.filename && (known.session?.isFresh ?? true)) return
-      this.#slots.cancel(known)
+    const ip = from.address
+    if (!this.#supersede(key, ip, request.filename)) return
+    const limit = this.#slots.fullReason(ip)
+    if (limit !== undefined) {
+      this.#report.full(limit, ip)
+      return
     }
-    if (!this.#hasRoom(from.address)) return
     const slot: TransferSlot = {
       key,
-      ip: from.address,
+      ip,
       filename: request.filename,
       sinceMs: this.#deps.clock.monotonicMs(),
       session: undefined,
@@ -163,13 +158,19 @@ export class TftpServer implements Service {
     void this.#serve(slot, request, from)
   }
 
-  /** Silence makes the client ask again later, when there may be room. */
-  #hasRoom(ip: string): boolean {
-    const reason = this.#slots.fullReason(ip)
-    if (reason === undefined) return true
-    this.counters.dropped++
-    this.#emitBounded({ kind: 'tftp.full', message: `TFTP transfers are at their limit of ${reason}`, ip })
-    return false
+  /**
+   * Ends what the client has given up. The same request from the same port again is a retransmission (false: nothing
+   * to do); another one is a machine that started anew, as boot ROMs use the same source port at every power-on. The
+   * same file from another port, while nothing of it came through, is the client's next try.
+   */
+  #supersede(key: string, ip: string, filename: string): boolean {
+    const known = this.#slots.get(key)
+    if (known?.filename === filename && (known.session?.isFresh ?? true)) return false
+    if (known !== undefined) this.#slots.cancel(known)
+    const isGivenUp = (slot: TransferSlot): boolean =>
+      slot.filename === filename && slot.session?.isStuck === true
+    for (const slot of this.#slots.ofClient(ip).filter(isGivenUp)) this.#slots.cancel(slot)
+    return true
   }
 
   async #serve(slot: TransferSlot, request: ReadRequest, from: RemoteInfo): Promise<void> {
@@ -185,12 +186,12 @@ export class TftpServer implements Service {
       address: this.#deps.options.address,
       peer: from,
       file: opened.file,
-      negotiated: negotiate(request.options, this.#limits, opened.file.sizeBytes),
+      negotiated: negotiate(request.options, this.#limitsOf(slot.ip), opened.file.sizeBytes),
       clock: this.#deps.clock,
-      onEnd: (outcome, cause) => {
+      onEnd: (end) => {
         this.#slots.release(slot)
         this.#forget(session)
-        this.#report(slot, opened, outcome, cause)
+        this.#report.ended(slot, opened, session, end)
       },
     })
     slot.session = session
@@ -199,7 +200,12 @@ export class TftpServer implements Service {
     this.#arm()
   }
 
-  async #open(filename: string, ip: string): Promise<{ file: BootFile; isVirtual: boolean } | undefined> {
+  #limitsOf(ip: string): TftpLimits {
+    const cap = this.#caps.capOf(ip, this.#deps.clock.monotonicMs())
+    return { ...this.#limits, blksize: Math.min(cap, this.#limits.blksize) }
+  }
+
+  async #open(filename: string, ip: string): Promise<OpenedFile | undefined> {
     const path = bootPath(filename)
     try {
       const virtual = path === undefined ? undefined : await this.#deps.virtualFile?.(path, ip)
@@ -209,39 +215,8 @@ export class TftpServer implements Service {
     } catch (err) {
       this.#log.error({ err, ip }, 'boot file cannot be opened')
     }
-    if (path !== undefined && this.#deps.isOptional?.(path) === true) return undefined
-    this.#emitBounded({
-      kind: 'tftp.not-found',
-      message: `no boot file ${printable(filename)} in the loader directories`,
-      ip,
-    })
+    if (path === undefined || this.#deps.isOptional?.(path) !== true) this.#report.notFound(filename, ip)
     return undefined
-  }
-
-  #report(
-    slot: TransferSlot,
-    opened: { file: BootFile; isVirtual: boolean },
-    outcome: SessionOutcome,
-    cause: unknown,
-  ): void {
-    const { emit, clock } = this.#deps
-    const name = printable(slot.filename)
-    if (cause !== undefined) this.#log.warn({ err: cause, ip: slot.ip }, 'transfer failed')
-    if (outcome === 'probed' || outcome === 'cancelled') return
-    if (outcome !== 'complete') {
-      this.counters.failed++
-      this.#emitBounded({ kind: 'tftp.failed', message: `transfer of ${name} ${outcome}`, ip: slot.ip })
-      return
-    }
-    this.counters.completed++
-    if (opened.isVirtual || !LOADER_NAME.test(name)) return
-    const tookMs = Math.round(clock.monotonicMs() - slot.sinceMs)
-    emit({
-      kind: 'tftp.sent',
-      stage: 'loader',
-      message: `loader ${name} sent: ${opened.file.sizeBytes} bytes in ${tookMs} ms`,
-      ip: slot.ip,
-    })
   }
 
   #forget(session: TransferSession): void {
@@ -283,8 +258,4 @@ function bound(socket: Socket, { address, port = TFTP_PORT, fd }: TftpServerOpti
 /** A refusal that cannot be sent is lost like any datagram. */
 function ignoreLoss(): void {
   // deliberately empty
-}
-
-function printable(name: string): string {
-  return name.slice(0, 64).replace(/[^\x20-\x7e]/g, '?')
 }

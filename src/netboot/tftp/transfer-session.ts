@@ -27,6 +27,13 @@ import {
 /** How a session ended: a transfer's own ends, our disk's fault, or our decision. */
 export type SessionOutcome = TransferOutcome | 'read-failed' | 'cancelled'
 
+/** The end of a session: `words` are the client's own, of its ERROR; `cause` is ours. */
+export interface SessionEnd {
+  readonly outcome: SessionOutcome
+  readonly words?: string
+  readonly cause?: unknown
+}
+
 /** What a session is made of. It owns `file` and closes it. */
 export interface TransferSessionDeps {
   /** The address the client asked, which it must be answered from. */
@@ -36,7 +43,7 @@ export interface TransferSessionDeps {
   readonly negotiated: Negotiated
   readonly clock: Clock
   /** Called once, after the socket is closed. */
-  readonly onEnd: (outcome: SessionOutcome, cause?: unknown) => void
+  readonly onEnd: (end: SessionEnd) => void
 }
 
 /** A full queue in the kernel is a lost packet, which the protocol heals. */
@@ -52,6 +59,7 @@ export class TransferSession {
   #order = 0
   #hasPeerSpoken = false
   #isOver = false
+  #peerWords: string | undefined
 
   constructor(deps: TransferSessionDeps) {
     this.#deps = deps
@@ -61,6 +69,22 @@ export class TransferSession {
   /** Whether the client has sent nothing on this session's port yet. */
   get isFresh(): boolean {
     return !this.#hasPeerSpoken
+  }
+
+  /** What the client was granted. */
+  get negotiated(): Negotiated {
+    return this.#deps.negotiated
+  }
+
+  /** Bytes that the client has for sure. */
+  get ackedBytes(): number {
+    return Math.min(this.#transfer.ackedBlock * this.negotiated.blksize, this.#deps.file.sizeBytes)
+  }
+
+  /** Whether data was sent twice at least and nothing of it acknowledged. */
+  get isStuck(): boolean {
+    const { phase, ackedBlock, tries } = this.#transfer
+    return phase === 'data' && ackedBlock === 0 && tries > 0
   }
 
   /** Binds, connects, and sends the first packet. */
@@ -83,7 +107,7 @@ export class TransferSession {
 
   /** Ends the transfer without a word to the client. */
   cancel(): void {
-    this.#end('cancelled')
+    this.#end({ outcome: 'cancelled' })
   }
 
   #firstStep(): TransferStep {
@@ -119,14 +143,16 @@ export class TransferSession {
 
   #onOtherPacket(packet: TftpPacket): void {
     this.#hasPeerSpoken = true
-    if (packet.op === 'error') this.#take(onPeerError(this.#transfer))
+    if (packet.op !== 'error') return
+    this.#peerWords = packet.message
+    this.#take(onPeerError(this.#transfer))
   }
 
   #onSocketError(err: Error): void {
     const code = systemCode(err)
     if (this.#isOver || LOSS.has(code)) return
     if (code === 'ECONNREFUSED') this.#take(onPeerGone(this.#transfer))
-    else this.#end('aborted', err)
+    else this.#end({ outcome: 'aborted', cause: err })
   }
 
   #take({ transfer, action }: TransferStep): void {
@@ -142,8 +168,7 @@ export class TransferSession {
         this.#sendBlocks(action.first, action.last)
         return
       case 'end':
-        if (action.outcome === 'timed-out') this.#sendLastError('no answer from the client')
-        else this.#end(action.outcome)
+        this.#finish(action.outcome)
     }
   }
 
@@ -159,7 +184,7 @@ export class TransferSession {
       (read) => {
         if (order === this.#order && !this.#isOver) this.#sendWindow(first, last, read)
       },
-      (err: unknown) => this.#end('read-failed', err),
+      (err: unknown) => this.#endWithError('the file cannot be read', { outcome: 'read-failed', cause: err }),
     )
   }
 
@@ -184,23 +209,30 @@ export class TransferSession {
     return this.#packets
   }
 
-  #sendLastError(message: string): void {
-    this.#isOver = true
-    const error = encodeTftp({ op: 'error', code: TFTP_ERROR.NOT_DEFINED, message })
-    this.#socket.send(error, () => this.#close('timed-out'))
+  #finish(outcome: TransferOutcome): void {
+    if (outcome === 'timed-out') this.#endWithError('no answer from the client', { outcome })
+    else this.#end(this.#peerWords === undefined ? { outcome } : { outcome, words: this.#peerWords })
   }
 
-  #end(outcome: SessionOutcome, cause?: unknown): void {
+  #endWithError(message: string, end: SessionEnd): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#close(outcome, cause)
+    const error = encodeTftp({ op: 'error', code: TFTP_ERROR.NOT_DEFINED, message })
+    this.#socket.send(error, () => this.#close(end))
   }
 
-  #close(outcome: SessionOutcome, cause?: unknown): void {
+  #end(end: SessionEnd): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#close(end)
+  }
+
+  #close(end: SessionEnd): void {
+    const { file, onEnd } = this.#deps
     this.#socket.close(() => {
-      this.#deps.file.close().then(
-        () => this.#deps.onEnd(outcome, cause),
-        (err: unknown) => this.#deps.onEnd(outcome, cause ?? err),
+      file.close().then(
+        () => onEnd(end),
+        (err: unknown) => onEnd({ cause: err, ...end }),
       )
     })
   }

@@ -22,7 +22,7 @@ export interface SlotLimits {
 export class TransferSlots {
   readonly #limits: SlotLimits
   readonly #slots = new Map<string, TransferSlot>()
-  readonly #countByIp = new Map<string, number>()
+  readonly #slotsByIp = new Map<string, Set<TransferSlot>>()
 
   constructor(limits: SlotLimits) {
     this.#limits = limits
@@ -40,25 +40,31 @@ export class TransferSlots {
     return [...this.#slots.values()]
   }
 
+  ofClient(ip: string): TransferSlot[] {
+    return [...(this.#slotsByIp.get(ip) ?? [])]
+  }
+
   /** Which limit keeps `ip` from another transfer, in words, or undefined. */
   fullReason(ip: string): string | undefined {
     const { perClient, inTotal } = this.#limits
-    if ((this.#countByIp.get(ip) ?? 0) >= perClient) return `${perClient} for one client`
+    if ((this.#slotsByIp.get(ip)?.size ?? 0) >= perClient) return `${perClient} for one client`
     return this.#slots.size >= inTotal ? `${inTotal} in total` : undefined
   }
 
   add(slot: TransferSlot): void {
     this.#slots.set(slot.key, slot)
-    this.#countByIp.set(slot.ip, (this.#countByIp.get(slot.ip) ?? 0) + 1)
+    const ofClient = this.#slotsByIp.get(slot.ip)
+    if (ofClient === undefined) this.#slotsByIp.set(slot.ip, new Set([slot]))
+    else ofClient.add(slot)
   }
 
   /** Harmless when the slot was released before. */
   release(slot: TransferSlot): void {
     if (this.#slots.get(slot.key) !== slot) return
     this.#slots.delete(slot.key)
-    const left = (this.#countByIp.get(slot.ip) ?? 1) - 1
-    if (left > 0) this.#countByIp.set(slot.ip, left)
-    else this.#countByIp.delete(slot.ip)
+    const ofClient = this.#slotsByIp.get(slot.ip)
+    ofClient?.delete(slot)
+    if (ofClient?.size === 0) this.#slotsByIp.delete(slot.ip)
   }
 
   /** Releases the slot and ends what it was doing. */

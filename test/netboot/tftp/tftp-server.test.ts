@@ -1,6 +1,6 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
-import { symlinkSync, writeFileSync } from 'node:fs'
+import { symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pino from 'pino'
 import t, { type Test } from 'tap'
@@ -97,21 +97,38 @@ void t.test('a windowed transfer survives loss both ways and doubled ACKs', asyn
   t.ok('data' in result && result.data.equals(bytesOf(400_000)))
 })
 
-void t.test('block numbers roll over after 65,535', async (t) => {
-  const { port } = await serve(t, { file: bytesOf(16 * 66_000) })
+void t.test('block numbers roll over after 65,535, at any window', async (t) => {
+  const { port } = await serve(t, { file: bytesOf(8 * 66_000) })
+  for (const windowsize of ['7', '16']) {
+    const options = new Map([
+      ['blksize', '8'],
+      ['windowsize', windowsize],
+    ])
+    const result = await download({ host: HOST, port, filename: 'file', options })
+    t.ok('data' in result && result.data.equals(bytesOf(8 * 66_000)), `window ${windowsize}`)
+  }
+})
+
+void t.test('500 transfers at once are all whole', async (t) => {
+  const { port, server } = await serve(t, { file: bytesOf(40_000) }, { transfersPerClient: 500 })
   const options = new Map([
-    ['blksize', '16'],
-    ['windowsize', '16'],
+    ['blksize', '1468'],
+    ['windowsize', '4'],
   ])
-  const result = await download({ host: HOST, port, filename: 'file', options })
-  t.ok('data' in result && result.data.equals(bytesOf(16 * 66_000)))
+  const expected = bytesOf(40_000)
+  const results = await Promise.all(
+    Array.from({ length: 500 }, () => download({ host: HOST, port, filename: 'file', options })),
+  )
+  t.equal(results.filter((result) => 'data' in result && result.data.equals(expected)).length, 500)
+  t.equal(server.counters.dropped, 0)
 })
 
 void t.test('a loader that arrived is a step of the boot', async (t) => {
   const { port, events } = await serve(t, { 'snponly.efi': 'loader' })
   await download({ host: HOST, port, filename: 'snponly.efi' })
   while (events.length === 0) await new Promise(setImmediate)
-  t.match(events, [{ kind: 'tftp.sent', stage: 'loader', ip: HOST }])
+  const message = /^loader snponly\.efi sent: 6 bytes in \d+ ms, \d+\.\d MB\/s, 512 bytes a block, window 1$/
+  t.match(events, [{ kind: 'tftp.sent', stage: 'loader', ip: HOST, message }])
 })
 
 void t.test('a virtual file is made for the client that asks and is no loader', async (t) => {
@@ -290,3 +307,74 @@ void t.test('a name that clients do without is not found, without an event', asy
     ['no boot file other.efi in the loader directories'],
   )
 })
+
+/** Acknowledges the OACK of a transfer and takes the first window. */
+async function takeFirstWindow(
+  socket: Socket,
+  port: number,
+): Promise<{ blksize: string | undefined; port: number }> {
+  socket.send(rrq('file', { blksize: '1468' }), port, HOST)
+  const { packet, port: transferPort } = await answer(socket)
+  const first = answer(socket)
+  socket.send(encodeTftp({ op: 'ack', block: 0 }), transferPort, HOST)
+  await first
+  return { blksize: packet.op === 'oack' ? packet.options.get('blksize') : undefined, port: transferPort }
+}
+
+void t.test('a client that gets no block through is given smaller ones at its next try', async (t) => {
+  const clock = new ManualClock()
+  const { port, events } = await serve(t, { file: bytesOf(5000) }, { transfersPerClient: 1 }, clock)
+  const granted: (string | undefined)[] = []
+  for (let i = 0; i < 4; i++) {
+    const socket = await peer(t)
+    granted.push((await takeFirstWindow(socket, port)).blksize)
+    const again = answer(socket)
+    clock.advance(1200)
+    await again
+  }
+  t.same(granted, ['1468', '1428', '1024', '512'], 'and the try before makes room for it')
+  t.match(events, [
+    {
+      kind: 'tftp.smaller-blocks',
+      ip: HOST,
+      message: /^nothing came of file in blocks of 1468 bytes: .* 1428 /,
+    },
+  ])
+})
+
+void t.test('a client that takes data and then gives up is told of with its words', async (t) => {
+  const { port, events } = await serve(t, { file: bytesOf(5000) })
+  const socket = await peer(t)
+  const { port: transferPort } = await takeFirstWindow(socket, port)
+  const second = answer(socket)
+  socket.send(encodeTftp({ op: 'ack', block: 1 }), transferPort, HOST)
+  await second
+  socket.send(encodeTftp({ op: 'error', code: 3, message: 'disk\x1b full' }), transferPort, HOST)
+  while (events.length === 0) await new Promise(setImmediate)
+  t.same(events, [
+    {
+      kind: 'tftp.failed',
+      ip: HOST,
+      message: 'transfer of file aborted after 1468 bytes, the client said: disk? full',
+    },
+  ])
+  t.equal((await takeFirstWindow(await peer(t), port)).blksize, '1468', 'which is no matter of block sizes')
+})
+
+void t.test('a file that cannot be read on is an ERROR to the client, not silence', async (t) => {
+  const { port, directory, events } = await serve(t, { file: bytesOf(200_000) })
+  const socket = await peer(t)
+  const { port: transferPort } = await takeFirstWindow(socket, port)
+  truncateSync(join(directory, 'file'), 1000)
+  let last = await nextAfterAck(socket, transferPort, 1)
+  for (let block = 2; last.op === 'data'; block++) last = await nextAfterAck(socket, transferPort, block)
+  t.match(last, { op: 'error', code: 0 })
+  while (events.length === 0) await new Promise(setImmediate)
+  t.match(events, [{ kind: 'tftp.failed', message: /^transfer of file read-failed after \d+ bytes$/ }])
+})
+
+async function nextAfterAck(socket: Socket, port: number, block: number): Promise<TftpPacket> {
+  const next = answer(socket)
+  socket.send(encodeTftp({ op: 'ack', block }), port, HOST)
+  return (await next).packet
+}
