@@ -7,7 +7,7 @@ import { MalformedPacket } from '../../wire/malformed-packet.js'
 import { bootPath, type BootFile, type BootFiles } from '../boot-files.js'
 import { BlockCaps } from './block-caps.js'
 import { DEFAULT_TFTP_LIMITS, negotiate, type TftpLimits } from './negotiate.js'
-import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpPacket } from './packet.js'
+import { decodeTftp, encodeTftp, TFTP_ERROR, type TftpOptions, type TftpPacket } from './packet.js'
 import { TransferReport, type OpenedFile, type TftpCounters } from './transfer-report.js'
 import { TransferSession } from './transfer-session.js'
 import { TransferSlots, type TransferSlot } from './transfer-slots.js'
@@ -140,7 +140,7 @@ export class TftpServer implements Service {
     }
     const key = `${from.address}:${from.port}`
     const ip = from.address
-    if (!this.#supersede(key, ip, request.filename)) return
+    if (!this.#supersede(key, ip, request)) return
     const limit = this.#slots.fullReason(ip)
     if (limit !== undefined) {
       this.#report.full(limit, ip)
@@ -150,6 +150,7 @@ export class TftpServer implements Service {
       key,
       ip,
       filename: request.filename,
+      wish: wishOf(request.filename, request.options),
       sinceMs: this.#deps.clock.monotonicMs(),
       session: undefined,
       isCancelled: false,
@@ -159,13 +160,15 @@ export class TftpServer implements Service {
   }
 
   /**
-   * Ends what the client has given up. The same request from the same port again is a retransmission (false: nothing
-   * to do); another one is a machine that started anew, as boot ROMs use the same source port at every power-on. The
-   * same file from another port, while nothing of it came through, is the client's next try.
+   * Ends what the client has given up; false when the request is nothing new. The same request from the same port is
+   * a retransmission, or a copy that came late, unless its client has been silent: then, and with any other request,
+   * a machine started anew, as boot ROMs use the same source port at every power-on. The same file from another
+   * port, while nothing of it came through, is the client's next try.
    */
-  #supersede(key: string, ip: string, filename: string): boolean {
+  #supersede(key: string, ip: string, { filename, options }: ReadRequest): boolean {
     const known = this.#slots.get(key)
-    if (known?.filename === filename && (known.session?.isFresh ?? true)) return false
+    const nowMs = this.#deps.clock.monotonicMs()
+    if (known?.wish === wishOf(filename, options) && (known.session?.isHeeded(nowMs) ?? true)) return false
     if (known !== undefined) this.#slots.cancel(known)
     const isGivenUp = (slot: TransferSlot): boolean =>
       slot.filename === filename && slot.session?.isStuck === true
@@ -239,6 +242,10 @@ export class TftpServer implements Service {
     this.counters.refused++
     this.#socket?.send(encodeTftp({ op: 'error', code, message }), to.port, to.address, ignoreLoss)
   }
+}
+
+function wishOf(filename: string, options: TftpOptions): string {
+  return [filename, ...[...options].flat()].join('\0')
 }
 
 function bound(socket: Socket, { address, port = TFTP_PORT, fd }: TftpServerOptions): Promise<void> {

@@ -49,6 +49,9 @@ export interface TransferSessionDeps {
 /** A full queue in the kernel is a lost packet, which the protocol heals. */
 const LOSS: ReadonlySet<string | undefined> = new Set(['EAGAIN', 'ENOBUFS', 'ENOMEM'])
 
+/** A client that is with us answers each window at once, and a lost one within its own time-out: a second, mostly. */
+const GIVEN_UP_MS = 2000
+
 /** One file on its way to one client, on a socket of its own that is connected to the client's port (the TID). */
 export class TransferSession {
   readonly #deps: TransferSessionDeps
@@ -57,7 +60,7 @@ export class TransferSession {
   #packets: Buffer | undefined
   /** Grows with each order to send; a read that comes back to an older one is dropped. */
   #order = 0
-  #hasPeerSpoken = false
+  #heardMs: number | undefined
   #isOver = false
   #peerWords: string | undefined
 
@@ -66,9 +69,9 @@ export class TransferSession {
     this.#transfer = this.#firstStep().transfer
   }
 
-  /** Whether the client has sent nothing on this session's port yet. */
-  get isFresh(): boolean {
-    return !this.#hasPeerSpoken
+  /** Whether the client goes on with it, as far as can be known: it spoke lately, or has not yet had to. */
+  isHeeded(nowMs: number): boolean {
+    return this.#heardMs === undefined || nowMs - this.#heardMs < GIVEN_UP_MS
   }
 
   /** What the client was granted. */
@@ -129,8 +132,9 @@ export class TransferSession {
     if (this.#isOver) return
     const block = ackedBlock(bytes)
     if (block !== undefined) {
-      this.#hasPeerSpoken = true
-      this.#take(onAck(this.#transfer, block, this.#deps.clock.monotonicMs()))
+      const nowMs = this.#deps.clock.monotonicMs()
+      this.#heardMs = nowMs
+      this.#take(onAck(this.#transfer, block, nowMs))
       return
     }
     try {
@@ -142,7 +146,7 @@ export class TransferSession {
   }
 
   #onOtherPacket(packet: TftpPacket): void {
-    this.#hasPeerSpoken = true
+    this.#heardMs = this.#deps.clock.monotonicMs()
     if (packet.op !== 'error') return
     this.#peerWords = packet.message
     this.#take(onPeerError(this.#transfer))

@@ -6,6 +6,8 @@ export interface TransferSlot {
   readonly key: string
   readonly ip: string
   readonly filename: string
+  /** The file and the options, to know the same request by. */
+  readonly wish: string
   readonly sinceMs: number
   /** Undefined while the file is being opened. */
   session: TransferSession | undefined

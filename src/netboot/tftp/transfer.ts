@@ -90,9 +90,13 @@ export function onPeerError(transfer: Transfer): TransferStep {
   return end(transfer, transfer.phase === 'oack' ? 'probed' : 'aborted')
 }
 
-/** The client's port is closed (ICMP): after the last block that is a client that left with its file. */
+/**
+ * The client's port is closed (ICMP): after the last block that is a client that left with its file; before the
+ * first, one that only wanted the size, or whose request came once more when it had gone.
+ */
 export function onPeerGone(transfer: Transfer): TransferStep {
   if (transfer.phase === 'over') return { transfer, action: NOTHING }
+  if (transfer.phase === 'oack') return end(transfer, 'probed')
   return end(transfer, transfer.sentBlock === transfer.lastBlock ? 'complete' : 'aborted')
 }
 

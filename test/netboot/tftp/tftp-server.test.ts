@@ -254,6 +254,23 @@ void t.test(
   },
 )
 
+void t.test('a copy of a request that comes late does not disturb the transfer', async (t) => {
+  const clock = new ManualClock()
+  const { port, server } = await serve(t, { file: bytesOf(5000) }, {}, clock)
+  const socket = await peer(t)
+  const { port: transferPort } = await takeFirstWindow(socket, port)
+  socket.send(rrq('file', { blksize: '1468' }), port, HOST)
+  while (server.counters.requests < 2) await new Promise(setImmediate)
+  t.match(await nextAfterAck(socket, transferPort, 1), { op: 'data', block: 2 })
+  clock.advance(2500)
+  const again = answer(socket)
+  t.equal((await again).port, transferPort, 'a retransmission')
+  socket.send(rrq('file', { blksize: '1468' }), port, HOST)
+  const restarted = await answer(socket)
+  t.equal(restarted.packet.op, 'oack', 'after a silence it is a machine that starts anew')
+  t.not(restarted.port, transferPort)
+})
+
 void t.test('a silent client gets six retransmissions, then an ERROR', async (t) => {
   const clock = new ManualClock()
   const { port, events } = await serve(t, { file: 'x' }, {}, clock)

@@ -88,6 +88,12 @@ void t.test('a client that left after the last block has its file', (t) => {
   t.end()
 })
 
+void t.test('a client that left before the first block only wanted the size', (t) => {
+  const { transfer } = startTransfer({ sizeBytes: 9, blksize: 512, windowsize: 1, hasOack: true }, 0)
+  t.same(onPeerGone(transfer).action, { do: 'end', outcome: 'probed' })
+  t.end()
+})
+
 void t.test('time-outs double from 1 s to 8 s and end after the sixth', (t) => {
   let transfer = begin(900, 4)
   const waits: number[] = []
