@@ -13,9 +13,14 @@ export class ChainReader<Layer extends OpenLayer = OpenLayer> {
   readonly inFlight = new InFlight()
   readonly #files: LayerFiles
   readonly #cache: GoldenCache | undefined
+  readonly #isTopOurs: boolean
 
-  /** @param cache for the content of the parents */
-  constructor(files: LayerFiles, layers: readonly Layer[], cache?: GoldenCache) {
+  /**
+   * @param cache for the content of the layers
+   * @param isTopOurs nobody else writes the top layer, and the cache is told of our writes
+   */
+  constructor(files: LayerFiles, layers: readonly Layer[], cache?: GoldenCache, isTopOurs = false) {
+    this.#isTopOurs = isTopOurs
     this.chain = new LayerChain(layers)
     this.#files = files
     this.#cache = cache
@@ -38,7 +43,10 @@ export class ChainReader<Layer extends OpenLayer = OpenLayer> {
       into.fill(0)
       return undefined
     }
-    if (owner > 0 && this.#cache !== undefined) return this.#readCached(this.#cache, layer, offset, into)
+    const cache = this.#cache
+    if (cache !== undefined && (owner > 0 || this.#isTopCached(cache, layer, offset, into.length))) {
+      return this.#readCached(cache, layer, offset, into)
+    }
     this.inFlight.begin()
     return new Promise((resolve, reject) => {
       this.#files.read(layer.dataFd, into, offset, (err) => {
@@ -47,6 +55,10 @@ export class ChainReader<Layer extends OpenLayer = OpenLayer> {
         else reject(blockFailure(`read at byte ${offset}`, err))
       })
     })
+  }
+
+  #isTopCached(cache: GoldenCache, layer: OpenLayer, offset: number, length: number): boolean {
+    return this.#isTopOurs && cache.isWorthIt(layer.layerId, offset, length)
   }
 
   #readCached(

@@ -4,11 +4,14 @@ import { CLUSTER_BYTES, STATE } from './cluster-map.js'
 import { InFlight } from './in-flight.js'
 import type { LayerFiles } from './layer-files.js'
 import type { OpenLayer } from './layer.js'
+import { SecondTouch } from './second-touch.js'
 
 const CLUSTERS_PER_CHUNK = CACHE_CHUNK_BYTES / CLUSTER_BYTES
 /** Chunks read ahead of the first sequential read, and at most (1 MiB). */
 const FIRST_AHEAD = 4
 const MOST_AHEAD = 16
+/** Chunks of the largest disk (64 TiB). */
+const CHUNKS_PER_LAYER = 2 ** 30
 
 /** A read that waits for chunks; its buffer is the cache's until the last of them came or failed. */
 interface Reader {
@@ -40,6 +43,8 @@ interface Chunk {
 
 /** The chunks of a layer, and its reads of the file under way. */
 interface CachedLayer {
+  /** Tells it from others in {@link SecondTouch}. */
+  readonly firstKey: number
   readonly chunks: Map<number, Chunk>
   readonly loading: InFlight
 }
@@ -55,8 +60,8 @@ export interface CacheCounts {
 }
 
 /**
- * Content of immutable layers in memory, shared by all volumes: in a boot storm every golden chunk leaves the
- * disk once. A hit costs one copy and no system call; concurrent misses of one chunk are one read; a sequential
+ * Content of layers in memory, shared by all volumes: in a boot storm every golden chunk leaves the disk once.
+ * A layer that is written is here too, as far as it is read again: its writer tells of each write. A hit costs one copy and no system call; concurrent misses of one chunk are one read; a sequential
  * reader finds what it wants next read ahead. Second-chance eviction: a hit writes one flag, nothing is moved.
  */
 export class GoldenCache {
@@ -64,6 +69,8 @@ export class GoldenCache {
   readonly #budgetBytes: number
   readonly #memory: ChunkMemory
   readonly #layers = new Map<string, CachedLayer>()
+  readonly #touches: SecondTouch
+  #layersSeen = 0
   /** All chunks that are whole, in the order in which the clock hand meets them. */
   readonly #clock = new Set<Chunk>()
 
@@ -77,6 +84,7 @@ export class GoldenCache {
   ) {
     this.#budgetBytes = budgetBytes
     this.#memory = new ChunkMemory(allocate)
+    this.#touches = new SecondTouch(Math.floor(budgetBytes / CACHE_CHUNK_BYTES))
   }
 
   /** Bytes that the chunks take, each counted whole. */
@@ -108,6 +116,43 @@ export class GoldenCache {
     return waiting
   }
 
+  /**
+   * Whether a read of a layer that is being written is to go this way: all of it is here, or it lies in one chunk
+   * that was asked for before. A disk read at random, and one read in large pieces, would only drive out others.
+   */
+  isWorthIt(layerId: string, offset: number, length: number): boolean {
+    const { chunks, firstKey } = this.#layers.get(layerId) ?? this.#addLayer(layerId)
+    const first = Math.floor(offset / CACHE_CHUNK_BYTES)
+    const last = Math.floor((offset + length - 1) / CACHE_CHUNK_BYTES)
+    let index = first
+    while (index <= last && chunks.has(index)) index++
+    return index > last || (first === last && this.#touches.touch(firstKey + first))
+  }
+
+  /** A layer's file holds `bytes` at `offset`; to be told before a write is acknowledged. */
+  update(layerId: string, offset: number, bytes: Uint8Array): void {
+    const chunks = this.#layers.get(layerId)?.chunks
+    if (chunks === undefined || chunks.size === 0) return
+    const end = offset + bytes.length
+    for (let at = offset; at < end;) {
+      const index = Math.floor(at / CACHE_CHUNK_BYTES)
+      const start = index * CACHE_CHUNK_BYTES
+      const to = Math.min(end, start + CACHE_CHUNK_BYTES)
+      const chunk = chunks.get(index)
+      if (chunk?.waiters !== undefined)
+        this.#drop(chunk) // what is being read may be older
+      else if (chunk !== undefined)
+        copyBytes(bytes.subarray(at - offset, to - offset), chunk.bytes, at - start)
+      at = to
+    }
+  }
+
+  /** Forgets a layer: from now on others may write it. When {@link settled}. */
+  forgetLayer(layerId: string): void {
+    for (const chunk of this.#layers.get(layerId)?.chunks.values() ?? []) this.#drop(chunk)
+    this.#layers.delete(layerId)
+  }
+
   /** Done when no file of the layer is being read; call it, with no read under way, before closing the file. */
   settled(layerId: string): Promise<void> {
     return this.#layers.get(layerId)?.loading.idle() ?? Promise.resolve()
@@ -122,14 +167,13 @@ export class GoldenCache {
     if (chunks === undefined) return
     for (let index = Math.floor(from / CACHE_CHUNK_BYTES); index * CACHE_CHUNK_BYTES < to; index++) {
       const chunk = chunks.get(index)
-      if (chunk === undefined) continue
-      chunk.isStale = true
-      this.#forget(chunk)
+      if (chunk !== undefined) this.#drop(chunk)
     }
   }
 
   #addLayer(layerId: string): CachedLayer {
-    const layer = { chunks: new Map<number, Chunk>(), loading: new InFlight() }
+    const firstKey = this.#layersSeen++ * CHUNKS_PER_LAYER
+    const layer = { firstKey, chunks: new Map<number, Chunk>(), loading: new InFlight() }
     this.#layers.set(layerId, layer)
     return layer
   }
@@ -206,6 +250,12 @@ export class GoldenCache {
       }
       chunk.isUsed = false
     }
+  }
+
+  /** What it holds, or is being read into it, is not what the file holds. */
+  #drop(chunk: Chunk): void {
+    chunk.isStale = true
+    this.#forget(chunk)
   }
 
   #forget(chunk: Chunk): void {

@@ -30,6 +30,8 @@ interface Entry {
   readonly layer: Promise<StoredLayer>
   users: number
   isTop: boolean
+  /** It was a top: what the cache holds of it lasts no longer than it is ours. */
+  readonly isWritten: boolean
 }
 
 /**
@@ -101,6 +103,7 @@ export class LayerStore {
     this.#entries.delete(layerId)
     const closing = entry.layer.then(async (layer) => {
       await this.cache?.settled(layerId) // it may be reading ahead
+      if (entry.isWritten) this.cache?.forgetLayer(layerId)
       await layer.close()
     })
     const closed = closing.then(ignore, ignore).then(() => {
@@ -115,7 +118,7 @@ export class LayerStore {
     const { layerId } = spec
     const before = this.#closing.get(layerId) ?? Promise.resolve()
     const layer = before.then(() => this.#openClaimed(spec, role))
-    const entry: Entry = { layer, users: 1, isTop: role === 'top' }
+    const entry: Entry = { layer, users: 1, isTop: role === 'top', isWritten: role === 'top' }
     this.#entries.set(layerId, entry)
     layer.catch(() => {
       if (this.#entries.get(layerId) === entry) this.#entries.delete(layerId) // the next one tries again

@@ -8,6 +8,9 @@ import type { VolumeLayers } from './volume-layers.js'
 interface WriteOp extends ClusterRange {
   readonly offset: number
   readonly from: Uint8Array
+  /** What goes to the file, and where: more than `from` when a cluster is merged. */
+  bytes: Uint8Array
+  at: number
   readonly resolve: () => void
   readonly reject: (err: BlockError) => void
 }
@@ -37,7 +40,7 @@ export class TopWriter {
     const first = Math.floor(offset / CLUSTER_BYTES)
     const last = Math.floor((offset + from.length - 1) / CLUSTER_BYTES)
     return new Promise((resolve, reject) => {
-      const op: WriteOp = { offset, from, first, last, resolve, reject }
+      const op: WriteOp = { offset, from, bytes: from, at: offset, first, last, resolve, reject }
       this.#layers.locks.acquire(first, last, (lock) => this.#writeLocked(op, lock))
     })
   }
@@ -60,11 +63,15 @@ export class TopWriter {
   #writeLocked(op: WriteOp, lock: RangeLock): void {
     if (this.#needsMerge(op)) {
       this.#merged(op).then(
-        (whole) => this.#put(op, lock, whole, op.first * CLUSTER_BYTES),
+        (whole) => {
+          op.bytes = whole
+          op.at = op.first * CLUSTER_BYTES
+          this.#put(op, lock)
+        },
         (err: unknown) => this.#end(op, lock, err),
       )
     } else {
-      this.#put(op, lock, op.from, op.offset)
+      this.#put(op, lock)
     }
   }
 
@@ -85,9 +92,9 @@ export class TopWriter {
     return whole
   }
 
-  #put(op: WriteOp, lock: RangeLock, bytes: Uint8Array, at: number): void {
+  #put(op: WriteOp, lock: RangeLock): void {
     const { store, top } = this.#layers
-    store.files.write(top.dataFd, bytes, at, (err) => this.#wrote(op, lock, err))
+    store.files.write(top.dataFd, op.bytes, op.at, (err) => this.#wrote(op, lock, err))
   }
 
   /** Data is in the kernel (or not): then the bits, then the reply. Never a bit for bytes that are not there. */
@@ -113,7 +120,10 @@ export class TopWriter {
   }
 
   #end(op: WriteOp, lock: RangeLock, failure: unknown): void {
-    this.#layers.locks.release(lock)
+    const { locks, store, top } = this.#layers
+    if (failure === null) store.cache?.update(top.layerId, op.at, op.bytes)
+    else store.cache?.invalidate(top.layerId, op.at, op.at + op.bytes.length)
+    locks.release(lock)
     if (failure === null) op.resolve()
     else op.reject(blockFailure(`write at byte ${op.offset}`, failure))
   }

@@ -17,7 +17,7 @@ export class VolumeLayers {
   constructor(store: LayerStore, layers: readonly StoredLayer[]) {
     this.store = store
     this.#top = topOf(layers)
-    this.#reader = new ChainReader(store.files, layers, store.cache)
+    this.#reader = new ChainReader(store.files, layers, store.cache, !store.isReadOnly)
   }
 
   get reader(): ChainReader<StoredLayer> {
@@ -42,7 +42,7 @@ export class VolumeLayers {
   replace(layers: readonly StoredLayer[]): Promise<void> {
     const before = this.#reader
     this.#top = topOf(layers)
-    this.#reader = new ChainReader(this.store.files, layers, this.store.cache)
+    this.#reader = new ChainReader(this.store.files, layers, this.store.cache, !this.store.isReadOnly)
     return before.inFlight.idle()
   }
 

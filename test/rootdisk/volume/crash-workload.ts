@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { GoldenCache } from '../../../src/rootdisk/volume/golden-cache.js'
 import type { LayerSpec } from '../../../src/rootdisk/volume/layer.js'
 import { openVolume } from '../../../src/rootdisk/volume/open-volume.js'
 import type { Volume } from '../../../src/rootdisk/volume/volume.js'
@@ -12,7 +13,7 @@ const BOOT_ID = 'the first boot'
 /** A change that a guest or an operator makes. */
 export type Op =
   | { kind: 'write'; offset: number; length: number }
-  | { kind: 'unmap'; first: number; count: number }
+  | { kind: 'unmap' | 'read'; first: number; count: number }
   | { kind: 'flush' | 'push' | 'flatten' | 'reopen' | 'kill' }
   | { kind: 'merge' | 'drop'; at: number }
   | { kind: 'grow'; bytes: number }
@@ -34,6 +35,17 @@ export interface Snapshot {
   readonly to: readonly number[]
 }
 
+/** What dies with a process. */
+interface Running {
+  readonly volume: Volume
+  readonly cache: GoldenCache
+}
+
+/** Room for two chunks: layers drive each other out. */
+function smallCache(): GoldenCache {
+  return new GoldenCache(128 << 10)
+}
+
 /** Runs operations and keeps, per cluster, each content it was ever asked to have. */
 export class Workload {
   readonly files: MemoryFiles
@@ -43,13 +55,15 @@ export class Workload {
   #acked: number[] = []
   #flushed: number[] = []
   #snapshots: readonly Snapshot[] = []
+  #cache: GoldenCache
   #value = 10
   #made = 0
 
-  private constructor(files: MemoryFiles, wished: readonly LayerSpec[], volume: Volume) {
+  private constructor(files: MemoryFiles, wished: readonly LayerSpec[], running: Running) {
     this.files = files
     this.#wished = wished
-    this.volume = volume
+    this.volume = running.volume
+    this.#cache = running.cache
   }
 
   /** A clone of an image of `clusters` clusters over a smaller base; what is in them is durable. */
@@ -66,7 +80,9 @@ export class Workload {
       }
       await below.close()
     }
-    const work = new Workload(files, wished, await open(files, wished))
+    const cache = smallCache()
+    const volume = await open(files, wished, cache)
+    const work = new Workload(files, wished, { volume, cache })
     const content = Buffer.alloc(clusters * CLUSTER)
     await work.volume.read(0, content)
     work.#extend(content)
@@ -108,6 +124,7 @@ export class Workload {
   async #start(op: Op): Promise<void> {
     if (op.kind === 'write') await this.#write(op.offset, op.length)
     else if (op.kind === 'unmap') await this.#unmap(op.first, op.count)
+    else if (op.kind === 'read') await this.#read(op.first, op.count)
     else if (op.kind === 'flush') await this.#flush(() => this.volume.flush())
     else if (op.kind === 'push') await this.#push()
     else if (op.kind === 'grow') await this.#grow(op.bytes)
@@ -115,7 +132,8 @@ export class Workload {
     else if (op.kind === 'merge' || op.kind === 'drop') await this.#merge(op.at, op.kind === 'drop')
     else {
       if (op.kind === 'reopen') await this.#flush(() => this.volume.close())
-      this.volume = await open(this.files, this.#wished)
+      else this.#cache = smallCache()
+      this.volume = await open(this.files, this.#wished, this.#cache)
     }
   }
 
@@ -132,6 +150,20 @@ export class Workload {
     const reached = this.#submit(first * CLUSTER, Buffer.alloc(whole))
     await this.volume.unmap(first * CLUSTER, whole)
     this.#acknowledge(reached)
+  }
+
+  /** @throws Error when it brings what was older than acknowledged when it began */
+  async #read(first: number, count: number): Promise<void> {
+    const acked = [...this.#acked]
+    const into = Buffer.alloc(Math.min(count * CLUSTER, this.volume.sizeBytes - first * CLUSTER))
+    await this.volume.read(first * CLUSTER, into)
+    for (let at = 0; at < into.length; at += CLUSTER) {
+      const n = first + at / CLUSTER
+      const bytes = into.subarray(at, at + CLUSTER)
+      const allowed = this.versions[n]?.slice(acked[n]) ?? []
+      if (!allowed.some((version) => version.subarray(0, bytes.length).equals(bytes)))
+        throw new Error(`cluster ${String(n)} is older than its last write`)
+    }
   }
 
   #submit(offset: number, bytes: Buffer): [number, number][] {
@@ -196,7 +228,7 @@ export class Workload {
   }
 }
 
-function open(files: MemoryFiles, chain: readonly LayerSpec[]): Promise<Volume> {
+function open(files: MemoryFiles, chain: readonly LayerSpec[], cache?: GoldenCache): Promise<Volume> {
   return openVolume({
     layersDir: LAYERS_DIR,
     runDir: RUN_DIR,
@@ -204,6 +236,7 @@ function open(files: MemoryFiles, chain: readonly LayerSpec[]): Promise<Volume> 
     chain,
     isReadOnly: false,
     files,
+    cache,
   })
 }
 
@@ -230,11 +263,15 @@ export function groupsOf(clusters: number): fc.Arbitrary<Op[][]> {
   const unmap = fc
     .tuple(fc.nat(clusters - 1), fc.integer({ min: 1, max: 3 }))
     .map(([first, count]): Op => ({ kind: 'unmap', first, count }))
+  const read = fc
+    .tuple(fc.nat(clusters - 1), fc.integer({ min: 1, max: 3 }))
+    .map(([first, count]): Op => ({ kind: 'read', first, count }))
   const flush = fc.constant<Op>({ kind: 'flush' })
   const guest = fc.oneof(
     { weight: 5, arbitrary: write },
     { weight: 2, arbitrary: unmap },
     { weight: 2, arbitrary: flush },
+    { weight: 3, arbitrary: read },
   )
   const at = fc.nat(3)
   const change = fc.oneof(
@@ -247,7 +284,7 @@ export function groupsOf(clusters: number): fc.Arbitrary<Op[][]> {
     },
     { weight: 1, arbitrary: fc.constant<Op>({ kind: 'flatten' }) },
   )
-  const busy = fc.array(guest, { minLength: 1, maxLength: 3 })
+  const busy = fc.array(guest, { minLength: 1, maxLength: 4 })
   const group = fc.oneof(
     { weight: 4, arbitrary: busy },
     { weight: 3, arbitrary: fc.tuple(change, busy).map(([first, rest]) => [first, ...rest]) },

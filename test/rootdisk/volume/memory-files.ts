@@ -180,7 +180,7 @@ export class SlowFiles extends MemoryFiles {
   }
 
   override read(fd: number, into: Uint8Array, position: number, done: IoDone): void {
-    this.later(() => super.read(fd, into, position, done))
+    this.later(() => super.read(fd, into, position, (err) => this.later(() => done(err))))
   }
 
   override write(fd: number, from: Uint8Array, position: number, done: IoDone): void {
