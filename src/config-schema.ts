@@ -28,6 +28,8 @@ export interface RouteText {
 }
 
 const GIB = 2 ** 30
+/** Where Debian puts iPXE, shim and the signed GRUB. */
+const LOADER_DIRS = ['/usr/lib/ipxe', '/usr/lib/shim', '/usr/lib/grub/x86_64-efi-signed']
 const DAY_SECONDS = 86_400
 /** sun_path of Linux is 108 bytes with its NUL (unix(7)). */
 export const SOCKET_PATH_MAX_BYTES = 107
@@ -100,7 +102,7 @@ export const SCHEMA = {
     pxe_port: key(port, 4011),
     tftp: key(flag, true),
     tftp_port: key(port, 69),
-    loader_dirs: key(listOf(absolutePath), ['/usr/lib/ipxe']),
+    loader_dirs: key(listOf(absolutePath), [...LOADER_DIRS]),
   },
   subnet: {
     cidr: optional(cidr),

@@ -32,7 +32,7 @@ void t.test('the smallest configuration gets every default', (t) => {
     boot: {
       address: '198.18.0.1',
       httpPort: 8080,
-      loaderDirs: ['/usr/lib/ipxe'],
+      loaderDirs: ['/usr/lib/ipxe', '/usr/lib/shim', '/usr/lib/grub/x86_64-efi-signed'],
       isTftpEnabled: true,
       tftpPort: 69,
       dhcpPort: 67,

@@ -8,6 +8,7 @@ import { formatIpv4, isInSubnet, parseIpv4, type Subnet } from '../wire/ipv4.js'
 import { parseMac } from '../wire/mac.js'
 import { parsePortId, switchPortName } from '../wire/switch-port.js'
 import { checkName } from './names.js'
+import { expectKernel } from './signed-boot.js'
 
 /** Where a NIC is plugged in, as option 82 of the switch says: text, or hex after `0x`. */
 export interface SwitchPort {
@@ -96,10 +97,13 @@ export class Machines {
 
   /**
    * Gives a machine a loader of its own for whatever firmware it boots with; undefined: the table's again.
-   * @throws DaemonError NOT_FOUND, INVALID_INPUT
+   * @throws DaemonError NOT_FOUND, INVALID_INPUT; WRONG_STATE when its server's image has no kernel for it
    */
   setLoader(idOrName: string, loader: string | undefined): MachineRecord {
     const { id } = this.get(idOrName)
+    const imageId = this.#registry.servers.findByMachine(id)?.imageId
+    const image = imageId === undefined ? undefined : this.#registry.images.get(imageId)
+    if (image !== undefined) expectKernel(loader, image)
     this.#registry.machines.setLoader(id, loader === undefined ? undefined : checkLoader(loader))
     return this.get(id)
   }

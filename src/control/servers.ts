@@ -7,6 +7,7 @@ import type { Registry } from '../registry/registry.js'
 import type { Claims } from './claims.js'
 import { checkName } from './names.js'
 import type { PowerDriver } from './power/power.js'
+import { expectKernel } from './signed-boot.js'
 import { changeableLayers, forgetVolume, insertVolume, newVolume } from './volumes.js'
 import type { WishState } from './wish-state.js'
 
@@ -53,7 +54,7 @@ export class Servers {
 
   /**
    * Clones the image's disk for a machine, in time independent of its size.
-   * @throws DaemonError INVALID_INPUT, NOT_FOUND, NAME_TAKEN, IN_USE, NO_CAPACITY; nothing is left behind
+   * @throws DaemonError INVALID_INPUT, NOT_FOUND, NAME_TAKEN, IN_USE, NO_CAPACITY, WRONG_STATE; nothing is left behind
    */
   async create(input: NewServer): Promise<ServerRecord> {
     const { registry, clock, createLayer, deleteLayer } = this.#deps
@@ -64,6 +65,7 @@ export class Servers {
     }
     const image = this.#image(input.image)
     const machine = this.#freeMachine(input.machine)
+    expectKernel(machine.loader, image)
     const beganMs = clock.monotonicMs()
     const volume = newSystemVolume(input.name, image, clock.nowMs())
     const server = newServer(input, { image, machine, volume }, clock.nowMs())

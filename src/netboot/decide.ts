@@ -1,4 +1,5 @@
 import { asksToBoot, seenOf, type BootAnswer, type BootClient } from './boot-client.js'
+import { isSignedLoader } from './grub/signed-parts.js'
 import type { Loader, LoaderTable } from './loader-table.js'
 
 /** What the registry knows about the machine that asks: the server it belongs to and the disk behind it. */
@@ -81,6 +82,10 @@ function loaderAnswer(client: BootClient, record: BootTarget, policy: BootPolicy
   const file = record.loader ?? row?.file
   if (file === undefined) return noLoader(client, record, row)
   const kind = row?.name ?? 'an unnamed architecture'
+  if (isByHttp(client, row) && isSignedLoader(file)) {
+    // Seen with Debian 12: shim comes by HTTP, GRUB too, and then has no http to read its configuration with.
+    return { reason: `address only: ${file} is given by PXE, its GRUB cannot go on by HTTP` }
+  }
   if (!isByHttp(client, row)) {
     return { bootFile: file, nextServer: policy.address, reason: `loader ${file} by TFTP for ${kind}` }
   }

@@ -4,7 +4,7 @@ import { startProcess } from '../command.js'
 import { systemCode } from '../errors.js'
 import { machinePaths, type MachinePaths, type RigMachinePlan } from './plan.js'
 import { endProcess } from './process-by-pid.js'
-import { OVMF, QEMU, qemuArguments, qemuMarker } from './qemu-argv.js'
+import { ovmfOf, QEMU, qemuArguments, qemuMarker } from './qemu-argv.js'
 import { runQmp } from './qmp.js'
 
 /** What the virtual BMC can be told to do (Redfish `ResetType`, DSP0268 Resource). */
@@ -153,7 +153,7 @@ export class QemuMachine implements ManagedMachine {
     if (size > CONSOLE_LIMIT_BYTES) await rename(this.#paths.console, `${this.#paths.console}.old`)
     if (this.firmware === 'BIOS') return
     const hasVars = await stat(this.#paths.vars).then(() => true, sizeOfAbsent)
-    if (hasVars === 0) await copyFile(OVMF.vars, this.#paths.vars)
+    if (hasVars === 0) await copyFile(ovmfOf(this.#plan.firmware).vars, this.#paths.vars)
   }
 
   #takeOverride(): BootOverride {

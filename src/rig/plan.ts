@@ -6,9 +6,10 @@ import { parseMac } from '../wire/mac.js'
 
 /**
  * How a rig machine boots: `bios` is SeaBIOS with the iPXE ROM, `uefi` is OVMF with the iPXE ROM, `uefi-native` is
- * OVMF with its own PXE client and no ROM, `uefi-http` the same with its HTTP boot client.
+ * OVMF with its own PXE client and no ROM, `uefi-http` the same with its HTTP boot client, `uefi-secure` that of
+ * `uefi-native` with Secure Boot and Microsoft's keys.
  */
-export const RIG_FIRMWARES = ['bios', 'uefi', 'uefi-native', 'uefi-http'] as const
+export const RIG_FIRMWARES = ['bios', 'uefi', 'uefi-native', 'uefi-http', 'uefi-secure'] as const
 
 /** One of {@link RIG_FIRMWARES}. */
 export type RigFirmware = (typeof RIG_FIRMWARES)[number]

@@ -3,11 +3,11 @@ import { machinePaths, type MachinePaths, type RigFirmware, type RigMachinePlan 
 /** QEMU for every rig machine. */
 export const QEMU = 'qemu-system-x86_64'
 
-/** Debian's OVMF builds: code is read-only, variables are copied per machine. */
-export const OVMF = {
-  code: '/usr/share/OVMF/OVMF_CODE_4M.fd',
-  vars: '/usr/share/OVMF/OVMF_VARS_4M.fd',
-} as const
+/** Debian's OVMF builds: code is read-only, variables are copied per machine; `.ms` have Microsoft's keys. */
+export function ovmfOf(kind: RigFirmware): { readonly code: string; readonly vars: string } {
+  const keys = kind === 'uefi-secure' ? '.ms' : ''
+  return { code: `/usr/share/OVMF/OVMF_CODE_4M${keys}.fd`, vars: `/usr/share/OVMF/OVMF_VARS_4M${keys}.fd` }
+}
 
 /** Requests wait that long for a disk server that went away before the guest is told of an error. */
 const CARD_PATIENCE_SECONDS = 86_400
@@ -26,10 +26,13 @@ export interface QemuBoot {
  */
 export function qemuArguments({ machine, rigDir, isNetworkFirst }: QemuBoot): string[] {
   const paths = machinePaths(rigDir, machine.name)
+  const isSecure = machine.firmware === 'uefi-secure'
   return [
     ...['-name', `ingot-rig-${machine.name}`, '-no-user-config', '-nodefaults', '-display', 'none'],
     // graphics=off makes SeaBIOS talk on the serial port
-    ...['-machine', 'q35,graphics=off', '-accel', 'tcg,thread=multi'],
+    ...['-machine', `q35,graphics=off${isSecure ? ',smm=on' : ''}`, '-accel', 'tcg,thread=multi'],
+    // only code in system management mode may change what is trusted
+    ...(isSecure ? ['-global', 'driver=cfi.pflash01,property=secure,value=on'] : []),
     ...['-smp', String(machine.cpus), '-m', String(machine.memoryMib), '-uuid', machine.uuid],
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     ...['-chardev', `file,id=console,path=${quoted(paths.console)},append=on`, '-serial', 'chardev:console'],
@@ -88,7 +91,7 @@ function localDisk({ diskFile }: RigMachinePlan): string[] {
 function firmware(kind: RigFirmware, vars: string): string[] {
   if (kind === 'bios') return []
   const flash = [
-    ...['-drive', `if=pflash,unit=0,format=raw,readonly=on,file=${OVMF.code}`],
+    ...['-drive', `if=pflash,unit=0,format=raw,readonly=on,file=${ovmfOf(kind).code}`],
     ...['-drive', `if=pflash,unit=1,format=raw,file=${quoted(vars)}`],
   ]
   if (kind === 'uefi') return flash

@@ -11,11 +11,14 @@ import { BootFiles } from '../netboot/boot-files.js'
 import { bootRoutes } from '../netboot/boot-routes.js'
 import type { BootPolicy, BootTarget } from '../netboot/decide.js'
 import type { LeaseStore } from '../netboot/dhcp/lease-store.js'
+import { loadGrubTemplates, type GrubTemplates } from '../netboot/grub/grub-config.js'
+import { SIGNED_PARTS } from '../netboot/grub/signed-parts.js'
 import { loadScriptTemplates } from '../netboot/ipxe/script.js'
 import { loaderCheck } from '../netboot/loader-check.js'
 import { parseLoaderTable } from '../netboot/loader-table.js'
 import { TftpServer } from '../netboot/tftp/tftp-server.js'
 import type { Registry } from '../registry/registry.js'
+import { signedPath, type SignedPath } from './signed-path.js'
 import type { Service } from '../service.js'
 
 // From dist/src/wiring and from src/wiring.
@@ -33,13 +36,15 @@ export async function netbootServices(
   const { config, log, sockets } = context
   const { boot } = config
   if (boot === undefined) return []
-  const { loaders, templates } = await bootData()
+  const { loaders, templates, grubTemplates } = await bootData()
   const policyAt = (address: string): BootPolicy => ({ address, httpPort: boot.httpPort, loaders })
-  const files = new BootFiles({ directories: boot.loaderDirs })
+  const files = new BootFiles({ directories: boot.loaderDirs, aliases: SIGNED_PARTS })
   const findByToken = (token: string): BootTarget | undefined => {
     const server = registry.servers.findByToken(token)
     return server === undefined ? undefined : bootTargetOf(server, registry, config)
   }
+  const signedAt = (address: string): SignedPath =>
+    signedPath({ config, registry, templates: grubTemplates, findByToken, emit }, policyAt(address))
   const http = endpoints(config, sockets.get('boot-http')).map(({ address, fd }) => {
     const policy = policyAt(address)
     return new HttpListener({
@@ -47,13 +52,16 @@ export async function netbootServices(
         name: 'boot',
         endpoint: fd === undefined ? { host: address, port: boot.httpPort } : { fd },
       },
-      routes: [bootRoutes({ findByToken, policy, templates, files, emit, clock: systemClock })],
+      routes: [
+        bootRoutes({ findByToken, policy, templates, files, emit, clock: systemClock }),
+        signedAt(address).routes,
+      ],
       log,
     })
   })
   const tftp = endpoints(config, sockets.get('tftp')).map(({ address, fd }) => {
     const options = { address, port: boot.tftpPort, ...(fd !== undefined && { fd }) }
-    return new TftpServer({ options, files, emit, clock: systemClock, log })
+    return new TftpServer({ options, files, ...signedAt(address).tftp, emit, clock: systemClock, log })
   })
   const dhcp = dhcpServers({ ...context, leases }, registry, emit, policyAt)
   return [loaderCheck(loaders, files, emit), ...http, ...(boot.isTftpEnabled ? tftp : []), ...dhcp]
@@ -75,12 +83,17 @@ function endpoints(
 async function bootData(): Promise<{
   loaders: ReturnType<typeof parseLoaderTable>
   templates: Awaited<ReturnType<typeof loadScriptTemplates>>
+  grubTemplates: GrubTemplates
 }> {
   let cause: unknown
   for (const directory of BOOT_DIRECTORIES) {
     try {
       const loaders = parseLoaderTable(await readFile(`${directory}/loaders.json`, 'utf8'))
-      return { loaders, templates: await loadScriptTemplates(directory) }
+      const [templates, grubTemplates] = await Promise.all([
+        loadScriptTemplates(directory),
+        loadGrubTemplates(directory),
+      ])
+      return { loaders, templates, grubTemplates }
     } catch (err) {
       cause = err
     }

@@ -105,6 +105,25 @@ void t.test('a refused server leaves no layer, row or event behind', async (t) =
   t.equal(layers.size + registry.servers.list().length + registry.volumes.list().length + events.length, 0)
 })
 
+void t.test('a machine with a signed loader takes only an image with a kernel beside it', async (t) => {
+  const { servers, machines, registry, layers } = bench(t)
+  addMachine(machines, 1)
+  machines.setLoader('m1', 'shimx64.efi')
+  const refused = {
+    code: 'WRONG_STATE',
+    message: /image debian has no kernel .* shimx64\.efi .*ingot image build/,
+  }
+  await t.rejects(servers.create(WISH), refused)
+  t.equal(layers.size, 0)
+  machines.setLoader('m1', undefined)
+  await servers.create(WISH)
+  t.throws(() => machines.setLoader('m1', 'shimx64.efi'), refused)
+  t.equal(machines.get('m1').loader, undefined)
+  const { layerId = '', sha256 = '', sizeBytes } = registry.images.get('img') ?? { sizeBytes: 0 }
+  registry.images.setActive('img', { layerId, sha256, sizeBytes, kernelArguments: 'ro' })
+  t.equal(machines.setLoader('m1', 'shimx64.efi').loader, 'shimx64.efi')
+})
+
 void t.test('a name, and a machine, serve one server only', async (t) => {
   const { servers, machines } = bench(t)
   addMachine(machines, 1)

@@ -105,13 +105,13 @@ const CASES: readonly [
   [
     'the loader of a machine is offered by HTTP to HTTP boot',
     http(16),
-    bootTarget({ loader: 'shimx64.efi' }),
-    url('shimx64.efi'),
+    bootTarget({ loader: 'own.efi' }),
+    url('own.efi'),
   ],
   [
     'the loader of a machine is never sent to iPXE',
     { ...pxe(7), isIpxe: true },
-    bootTarget({ loader: 'shimx64.efi' }),
+    bootTarget({ loader: 'own.efi' }),
     { bootFile: SCRIPT },
   ],
   ['PXE without option 93 gets an address only', client({ isPxeClient: true }), bootTarget(), nothing],
@@ -194,5 +194,14 @@ void t.test('the script follows the intent', (t) => {
   t.equal(decideScript(bootTarget()).script, 'server')
   t.equal(decideScript(local).script, 'local')
   t.equal(decideScript(undefined).script, 'unknown')
+  t.end()
+})
+
+void t.test('the signed path is given by PXE only: its GRUB has no HTTP', (t) => {
+  const record = bootTarget({ loader: 'shimx64.efi' })
+  t.match(decideBoot(client({ isPxeClient: true, arch: 7 }), record, policy), { bootFile: 'shimx64.efi' })
+  const byHttp = decideBoot(http(16), record, policy)
+  t.equal(byHttp.bootFile, undefined)
+  t.match(byHttp.reason, /by PXE/)
   t.end()
 })

@@ -15,11 +15,13 @@ const { values } = parseArgs({
   options: {
     uefi: { type: 'boolean', default: false },
     'native-pxe': { type: 'boolean', default: false },
+    'secure-boot': { type: 'boolean', default: false },
     inic: { type: 'string', default: 'nic' },
     servers: { type: 'string', default: '2' },
     keep: { type: 'boolean', default: false },
   },
 })
+const FIRMWARE = { 'secure-boot': 'uefi-secure', 'native-pxe': 'uefi-native', uefi: 'uefi' } as const
 const inic = values.inic === 'card' ? 'card' : 'nic'
 const beganMs = performance.now()
 
@@ -156,7 +158,8 @@ async function showCost(stand: Stand): Promise<void> {
 say('building the image debian-12, or finding it in the cache')
 // Packages come over the network, which the rig's namespace has not: the daemon in it finds the result.
 await buildImage('debian-12', { cacheDir: CACHE_DIR, onProgress: (stage) => say(`  ${stage}`) })
-const firmware = values['native-pxe'] ? 'uefi-native' : values.uefi ? 'uefi' : 'bios'
+const asked = (['secure-boot', 'native-pxe', 'uefi'] as const).find((name) => values[name])
+const firmware = asked === undefined ? 'bios' : FIRMWARE[asked]
 say(`a rig of ${values.servers} machines, firmware ${firmware}, iNIC ${inic}`)
 const stand = await Stand.make(
   `demo${process.pid}`,

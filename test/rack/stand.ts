@@ -164,6 +164,7 @@ export class Stand {
         ...['--firmware', machine.firmware === 'bios' ? 'bios' : 'uefi', '--bmc', bmc],
         ...['--bmc-credentials-file', join(this.rigDir, 'bmc-credentials')],
         ...['--console-file', join(this.rigDir, machine.name, 'console.log')],
+        ...(machine.firmware === 'uefi-secure' ? ['--loader', 'shimx64.efi'] : []),
       )
     }
   }

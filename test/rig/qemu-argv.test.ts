@@ -25,6 +25,11 @@ const GOLDEN: Record<RigFirmware, string> = {
   'uefi-native': `${COMMON} ${NIC},romfile= ${FLASH} -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n`,
   'uefi-http': `${COMMON} ${NIC},romfile= ${FLASH} -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n
     -fw_cfg name=opt/org.tianocore/IPv4PXESupport,string=n`,
+  'uefi-secure': `${COMMON.replace('graphics=off', 'graphics=off,smm=on').replace(
+    '-smp',
+    '-global driver=cfi.pflash01,property=secure,value=on -smp',
+  )} ${NIC},romfile= ${FLASH.replace('CODE_4M', 'CODE_4M.ms')}
+  -fw_cfg name=opt/org.tianocore/IPv6PXESupport,string=n`,
 }
 
 for (const firmware of RIG_FIRMWARES) {

@@ -10,6 +10,7 @@ interface UpOptions {
   readonly dir: string
   readonly machines: string
   readonly firmware: RigFirmware
+  readonly secureBoot: boolean
   readonly memory: string
   readonly inic: 'nic' | 'card'
   readonly nbdSocket: string
@@ -41,6 +42,7 @@ export function rigCommands(program: Command, cli: Cli): void {
     .option('--dir <directory>', 'where its files go', './rig')
     .option('--machines <count>', 'how many', '2')
     .addOption(new Option('--firmware <kind>').choices(RIG_FIRMWARES).default('bios'))
+    .option('--secure-boot', 'the same as --firmware uefi-secure', false)
     .option('--memory <MiB>', 'of each machine', '1024')
     .addOption(
       new Option('--inic <kind>', 'how the system disk comes: a boot NIC, or a card that shows local disks')
@@ -71,12 +73,19 @@ export function rigCommands(program: Command, cli: Cli): void {
     .action(({ dir }: { dir: string }) => rigDown(resolve(dir)))
 }
 
-function machinesOf({ machines, firmware, memory, inic, nbdSocket }: UpOptions): RigMachineOptions[] {
+function machinesOf({
+  machines,
+  firmware,
+  secureBoot,
+  memory,
+  inic,
+  nbdSocket,
+}: UpOptions): RigMachineOptions[] {
   const card = inic === 'card' ? { cardSocket: resolve(nbdSocket) } : {}
   return Array.from({ length: Number(machines) }, (_, i) => ({
     name: `m${i + 1}`,
     mac: `52:54:00:b0:07:${(i + 1).toString(16).padStart(2, '0')}`,
-    firmware,
+    firmware: secureBoot ? 'uefi-secure' : firmware,
     memoryMib: Number(memory),
     cpus: 2,
     ...card,
