@@ -1,5 +1,4 @@
-import { accessSync, constants, readFileSync } from 'node:fs'
-import { chmodSync } from 'node:fs'
+import { accessSync, chmodSync, constants, readFileSync } from 'node:fs'
 import t from 'tap'
 import type { Test } from 'tap'
 import { decodeRequest, MESSAGE, type DhcpPacket } from '../../src/netboot/dhcp/codec.js'
@@ -47,7 +46,7 @@ async function dhclient(t: Test, segments: DhcpSegments, name: string): Promise<
   chmodSync(hook, 0o755)
   const files = ['-sf', hook, '-lf', `${folder}/leases`, '-pf', `${folder}/pid`]
   await segments.inside(name, 'dhclient', '-4', '-1', ...files, 'eth0')
-  t.teardown(() => segments.inside(name, 'dhclient', '-4', '-x', ...files, 'eth0'))
+  await segments.inside(name, 'dhclient', '-4', '-x', ...files, 'eth0') // ends; the address stays
   return readFileSync(`${hook}.bound`, 'latin1').trimEnd()
 }
 

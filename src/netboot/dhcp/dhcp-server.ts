@@ -4,17 +4,20 @@ import type { Clock } from '../../clock.js'
 import type { EmitEvent } from '../../events.js'
 import type { Service } from '../../service.js'
 import { formatIpv4, parseIpv4 } from '../../wire/ipv4.js'
+import { macFromBytes } from '../../wire/mac.js'
 import { MalformedPacket } from '../../wire/malformed-packet.js'
 import { clientMac } from './boot-traits.js'
 import { decodeRequest, encodePacket } from './codec.js'
 import type { DhcpPacket } from './codec.js'
 import { silence } from './decision.js'
 import type { DhcpReply, Effect, Silence } from './decision.js'
-import { countReply, freshCounters, silenceNote } from './dhcp-counters.js'
+import { countReply, freshCounters } from './dhcp-counters.js'
 import type { DhcpCounters } from './dhcp-counters.js'
+import { ackEvent, proxyEvent, silenceNote } from './dhcp-events.js'
 import { openDhcpSockets } from './dhcp-sockets.js'
 import type { DhcpSockets } from './dhcp-sockets.js'
 import type { DhcpMachine, DhcpSubnets, ServedSubnet } from './dhcp-subnets.js'
+import { DropWatch } from './drop-watch.js'
 import { decideDhcp } from './engine.js'
 import type { LeaseStore } from './lease-store.js'
 import { decidePxe } from './proxy.js'
@@ -26,6 +29,7 @@ const TEN_MINUTES_MS = 600_000
 const SAME_STEP_MS = 10_000
 const DEFAULT_PER_SECOND = 20
 const GIADDR_AT = 24
+const CHADDR_AT = 28
 const CHADDR_END = 34
 
 /** The sockets of one segment. Addresses are dotted IPv4. */
@@ -81,8 +85,10 @@ export class DhcpServer implements Service {
   readonly #deps: DhcpServerDeps
   readonly #rate: RateLimit
   readonly #told: OncePer
+  readonly #toldOfStrangers: OncePer // apart, since they can use up its keys
   readonly #steps: OncePer
-  readonly #logged: OncePer // apart from #told, whose keys any stranger's MAC can use up
+  readonly #logged: OncePer
+  readonly #drops: DropWatch
   #sockets: DhcpSockets | undefined
   #pxe: DhcpSockets | undefined
 
@@ -93,7 +99,9 @@ export class DhcpServer implements Service {
     this.#rate = new RateLimit(options.maxPerSecondPerSource ?? DEFAULT_PER_SECOND, deps.clock)
     this.#told = new OncePer(TEN_MINUTES_MS, deps.clock)
     this.#steps = new OncePer(SAME_STEP_MS, deps.clock)
+    this.#toldOfStrangers = new OncePer(TEN_MINUTES_MS, deps.clock)
     this.#logged = new OncePer(TEN_MINUTES_MS, deps.clock)
+    this.#drops = new DropWatch(deps.clock, async () => (await this.status()).kernelDrops, deps.emit)
   }
 
   /** The port requests come to, once started. */
@@ -121,6 +129,7 @@ export class DhcpServer implements Service {
         (datagram, from) => this.#receive(datagram, from, true),
         onFatal,
       )
+      this.#drops.start()
     } catch (err) {
       await this.stop()
       throw new Error(`cannot serve DHCP on ${address}:${port} and ${pxePort}`, { cause: err })
@@ -128,6 +137,7 @@ export class DhcpServer implements Service {
   }
 
   async stop(): Promise<void> {
+    this.#drops.stop()
     const [sockets, pxe] = [this.#sockets, this.#pxe]
     this.#sockets = undefined
     this.#pxe = undefined
@@ -145,7 +155,8 @@ export class DhcpServer implements Service {
   // The one border to the wire: whatever a datagram does, the next one is served.
   #receive(datagram: Buffer, from: RemoteInfo, isPxe: boolean): void {
     this.counters.received++
-    if (!this.#rate.allows(datagram.toString('latin1', GIADDR_AT, CHADDR_END))) {
+    const source = datagram.toString('latin1', GIADDR_AT, CHADDR_END)
+    if (!this.#rate.allows(source, () => this.#isOfMachine(datagram))) {
       this.counters.rateLimited++
       return
     }
@@ -153,11 +164,16 @@ export class DhcpServer implements Service {
       const request = decodeRequest(datagram)
       const mac = clientMac(request) ?? ''
       const machine = mac === '' ? undefined : this.#deps.findMachine(mac, request.options.relayInfo)
-      const source = isPxe ? { ip: parseIpv4(from.address) ?? 0, port: from.port } : undefined
-      this.#answer({ request, mac, machine, source, nowMs: this.#deps.clock.nowMs() })
+      const asker = isPxe ? { ip: parseIpv4(from.address) ?? 0, port: from.port } : undefined
+      this.#answer({ request, mac, machine, source: asker, nowMs: this.#deps.clock.nowMs() })
     } catch (err) {
       this.#rejected(err, from)
     }
+  }
+
+  #isOfMachine(datagram: Buffer): boolean {
+    const mac = macFromBytes(datagram.subarray(CHADDR_AT, CHADDR_END))
+    return this.#deps.findMachine(mac, undefined) !== undefined
   }
 
   #answer(heard: Heard): void {
@@ -192,7 +208,9 @@ export class DhcpServer implements Service {
     this.#deps.log.debug({ mac, reason }, 'DHCP request not answered')
     if (effect !== undefined && subnet !== undefined) this.#apply(effect, mac, subnet)
     const note = silenceNote(reason, mac, request)
-    if (note !== undefined && this.#told.allows(note.key)) this.#deps.emit(note.event)
+    if (note === undefined) return
+    const told = note.isByAnybody ? this.#toldOfStrangers : this.#told
+    if (told.allows(note.key)) this.#deps.emit(note.event)
   }
 
   #reply(reply: DhcpReply, heard: Heard, subnet: ServedSubnet): void {
@@ -208,12 +226,14 @@ export class DhcpServer implements Service {
           return
         }
         send()
-        this.#tellAck(reply, heard)
+        const event = ackEvent(reply, heard.mac, heard.machine)
+        if (event !== undefined) this.#deps.emit(event)
       })
       return
     }
     send()
-    if (reply.packet.yiaddr === 0) this.#tellProxy(reply, heard)
+    const event = proxyEvent(reply, heard.mac, heard.machine)
+    if (event !== undefined && this.#steps.allows(event.message)) this.#deps.emit(event)
   }
 
   #apply(effect: Effect, mac: string, { book }: ServedSubnet): void {
@@ -253,33 +273,5 @@ export class DhcpServer implements Service {
   #portOf(port: DhcpReply['to']['port'], sockets: DhcpSockets): number {
     if (port === 'client') return this.#options.clientPort ?? 68
     return port === 'relay' ? sockets.port : port
-  }
-
-  // A renewal is no step of a boot; firmware, loader and system each begin with an ACK of their own.
-  #tellAck({ packet, bootReason }: DhcpReply, { mac, machine }: Heard): void {
-    if (machine === undefined || bootReason === undefined) return
-    const ip = formatIpv4(packet.yiaddr)
-    const { bootFile } = packet.options
-    const boot = bootFile ?? 'nothing to boot'
-    const why = bootReason === '' ? '' : ` (${bootReason})`
-    this.#deps.emit({
-      kind: 'dhcp.ack',
-      stage: 'dhcp',
-      message: `${machine.name} was given ${ip} and ${boot}${why}`,
-      mac: machine.mac ?? mac,
-      ip,
-    })
-  }
-
-  // Firmware asks more than once, and on both ports.
-  #tellProxy({ packet, bootReason }: DhcpReply, { mac, machine }: Heard): void {
-    const { bootFile = '' } = packet.options
-    if (machine === undefined || bootReason === undefined || !this.#steps.allows(`${mac} ${bootFile}`)) return
-    this.#deps.emit({
-      kind: 'dhcp.proxy',
-      stage: 'dhcp',
-      message: `${machine.name} was told to boot ${bootFile} (${bootReason})`,
-      mac: machine.mac ?? mac,
-    })
   }
 }

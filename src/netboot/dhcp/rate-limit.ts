@@ -2,6 +2,8 @@ import type { Clock } from '../../clock.js'
 
 const SECOND_MS = 1000
 const MAX_SOURCES = 16_384
+/** With those that are known: a bound on memory only. */
+const MAX_ALL_SOURCES = 65_536
 const MAX_KEYS = 1024
 
 /** Bounds the work one source can cause in a second, and how many sources are served in that second. */
@@ -16,15 +18,24 @@ export class RateLimit {
     this.#clock = clock
   }
 
-  /** Counts one piece of work of `source`; false when it has had its share. */
-  allows(source: string): boolean {
+  /**
+   * Counts one piece of work of `source`; false when it has had its share.
+   * @param isKnown asked when a new source comes after too many others: who is known is served all the same
+   */
+  allows(source: string, isKnown: () => boolean = () => false): boolean {
     const nowMs = this.#clock.monotonicMs()
     if (nowMs - this.#secondStartMs >= SECOND_MS) {
       this.#counts.clear()
       this.#secondStartMs = nowMs
     }
     const count = this.#counts.get(source) ?? 0
-    if (count >= this.#perSecond || (count === 0 && this.#counts.size >= MAX_SOURCES)) return false
+    if (count >= this.#perSecond) return false
+    if (
+      count === 0 &&
+      this.#counts.size >= MAX_SOURCES &&
+      (this.#counts.size >= MAX_ALL_SOURCES || !isKnown())
+    )
+      return false
     this.#counts.set(source, count + 1)
     return true
   }

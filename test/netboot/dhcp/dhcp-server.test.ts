@@ -272,6 +272,28 @@ void t.test('one source may not use up the server', async (t) => {
   t.ok(server.counters.rateLimited >= 40, `${String(server.counters.rateLimited)} dropped`)
 })
 
+void t.test(
+  'a flood of spoofed MACs leaves machines their address, and other events their place',
+  async (t) => {
+    const clock: Clock = { ...systemClock, monotonicMs: () => 0 } // one second that does not end
+    const { send, receive, server, events } = await bench(t, { deps: { clock } })
+    for (let sent = 0; sent < 17_000; sent += 100) {
+      for (let i = sent; i < sent + 100; i++) {
+        const tail = i.toString(16).padStart(4, '0')
+        const mac = `06:00:00:00:${tail.slice(0, 2)}:${tail.slice(2)}`
+        const giaddr = ip4('10.0.0.0') + i
+        send(dhcpDatagram(MESSAGE.DISCOVER, {}, i % 2 === 0 ? { mac, giaddr } : { ...RELAYED, mac }))
+      }
+      send(discover(MACHINE_MAC, sent + 1_000_000))
+      for (let reply = await receive(); reply.xid !== sent + 1_000_000; reply = await receive());
+    }
+    send(discover(MACHINE_MAC, 9))
+    for (let reply = await receive(); reply.xid !== 9; reply = await receive()) t.not(reply.yiaddr, 0)
+    t.ok(server.counters.rateLimited > 0, `${String(server.counters.rateLimited)} turned away`)
+    t.equal(events.filter(({ kind }) => kind === 'dhcp.pool-full').length, 1)
+  },
+)
+
 void t.test('our own mistake costs one request, not the service', async (t) => {
   let isBroken = true
   const bootAnswer = (): undefined => {

@@ -24,6 +24,10 @@ void t.test('sources beyond 16,384 wait for the next second', (t) => {
   for (let i = 0; i < 16_384; i++) limit.allows(String(i))
   t.notOk(limit.allows('one more'))
   t.ok(limit.allows('0'), 'one of those counted goes on')
+  t.ok(
+    limit.allows('a machine', () => true),
+    'who is known is served all the same',
+  )
   time.ms += 1000
   t.ok(limit.allows('one more'))
   t.end()
