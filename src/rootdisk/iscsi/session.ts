@@ -13,13 +13,12 @@ import { isPlainRead } from './plain-read.js'
 import { Reads } from './reads.js'
 import { sendOutcome, sendR2t } from './responses.js'
 import type { SessionEvents } from './session-events.js'
-import { devicesDone, Task, TaskSet } from './task.js'
+import { devicesDone, Task, TaskSet, wantedData } from './task.js'
 import { WriteMemory } from './write-memory.js'
 
 const MAX_TRANSFER_BYTES = MAX_TRANSFER_BLOCKS * BLOCK_BYTES
 /** Write data that R2Ts may ask for at a time, per session. */
 const MAX_SOLICITED_BYTES = 16 << 20
-const NO_DATA = new Uint8Array(0)
 const FINAL = 0x80
 
 /** The SCSI side of a session: commands, their data both ways, and their answers. */
@@ -209,7 +208,7 @@ export class Session {
       this.#ready.push(task)
       return
     }
-    const dataOut = task.dataOut?.subarray(0, task.wantedBytes) ?? NO_DATA
+    const dataOut = wantedData(task)
     const request = { nexus: this.nexus, lun: task.lun, cdb: task.cdb, dataOut }
     const outcome = this.#units.execute(request, (err) => this.#events.onFault(err))
     if (!(outcome instanceof Promise)) {

@@ -6,6 +6,8 @@ import { NO_TAG } from './pdu.js'
  * its neighbour's, however deep that one's queue is.
  */
 const MAX_RUNNING = 32
+const CDB_BYTES = 16
+const NO_DATA = new Uint8Array(0)
 
 /** One command between its arrival and its answer. */
 export class Task {
@@ -14,7 +16,7 @@ export class Task {
   /** The LUN field as it came, two words: an R2T repeats it (RFC 7143 §11.8), also where we have no such LUN. */
   readonly lunField: readonly [number, number]
   /** 16 bytes, a copy. */
-  readonly cdb: Buffer
+  readonly cdb: Uint8Array
   /** Expected Data Transfer Length of the header. */
   readonly expectedBytes: number
   readonly isRead: boolean
@@ -49,12 +51,19 @@ export class Task {
     this.itt = bytes.readUInt32BE(at + 16)
     this.lun = lun
     this.lunField = [bytes.readUInt32BE(at + 8), bytes.readUInt32BE(at + 12)]
-    this.cdb = Buffer.from(bytes.subarray(at + 32, at + 48))
+    this.cdb = cdbAt(bytes, at + 32)
     this.isRead = (flags & 0x40) !== 0
     this.isWrite = (flags & 0x20) !== 0
     this.expectedBytes = bytes.readUInt32BE(at + 20)
     this.isImmediate = ((bytes[at] ?? 0) & 0x40) !== 0
   }
+}
+
+/** Byte by byte: so short a copy costs less than a view to copy from. */
+function cdbAt(bytes: Buffer, at: number): Uint8Array {
+  const cdb = new Uint8Array(CDB_BYTES)
+  for (let i = 0; i < CDB_BYTES; i++) cdb[i] = bytes[at + i] ?? 0
+  return cdb
 }
 
 /** The tasks of a session that are waiting for data or for a device. */
@@ -115,4 +124,10 @@ export class TaskSet {
 export async function devicesDone(tasks: readonly Task[]): Promise<void> {
   const running = tasks.filter((task) => task.isRunning)
   await Promise.all(running.map((task) => new Promise<void>((resolve) => task.waiters.push(resolve))))
+}
+
+/** The data-out of a task that has all of it; no view is made of a buffer that fits. */
+export function wantedData({ dataOut, wantedBytes }: Task): Uint8Array {
+  if (dataOut === undefined) return NO_DATA
+  return dataOut.length === wantedBytes ? dataOut : dataOut.subarray(0, wantedBytes)
 }

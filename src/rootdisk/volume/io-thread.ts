@@ -25,7 +25,7 @@ const memories: Uint8Array[] = []
  * Quick ends are told together, after so long at the latest, for telling costs the owner a turn of its event loop:
  * a request, a system call and an answer each. What a disk is slow with is told at once.
  */
-const TOGETHER_MS = 0.05
+const TOGETHER_MS = 0.1
 
 /**
  * One write to the kernel goes up to the next multiple of this, so that no cluster is ever cut. ext4 keeps what one call wrote in one folio as large as that, and every later
