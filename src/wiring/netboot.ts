@@ -19,6 +19,7 @@ import { parseLoaderTable } from '../netboot/loader-table.js'
 import { TftpServer } from '../netboot/tftp/tftp-server.js'
 import type { Registry } from '../registry/registry.js'
 import { signedPath, type SignedPath } from './signed-path.js'
+import { firstOf, machineFiles, tftpOptions } from './tftp.js'
 import type { Service } from '../service.js'
 
 // From dist/src/wiring and from src/wiring.
@@ -46,22 +47,23 @@ export async function netbootServices(
   const signedAt = (address: string): SignedPath =>
     signedPath({ config, registry, templates: grubTemplates, findByToken, emit }, policyAt(address))
   const http = endpoints(config, sockets.get('boot-http')).map(({ address, fd }) => {
-    const policy = policyAt(address)
     return new HttpListener({
       options: {
         name: 'boot',
         endpoint: fd === undefined ? { host: address, port: boot.httpPort } : { fd },
       },
       routes: [
-        bootRoutes({ findByToken, policy, templates, files, emit, clock: systemClock }),
+        bootRoutes({ findByToken, policy: policyAt(address), templates, files, emit, clock: systemClock }),
         signedAt(address).routes,
       ],
       log,
     })
   })
-  const tftp = endpoints(config, sockets.get('tftp')).map(({ address, fd }) => {
-    const options = { address, port: boot.tftpPort, ...(fd !== undefined && { fd }) }
-    return new TftpServer({ options, files, ...signedAt(address).tftp, emit, clock: systemClock, log })
+  const tftp = endpoints(config, sockets.get('tftp')).map((endpoint) => {
+    const own = machineFiles({ registry, config, leases }, policyAt(endpoint.address))
+    const made = firstOf(own, signedAt(endpoint.address).tftp)
+    const options = tftpOptions(config, endpoint)
+    return new TftpServer({ options, files, ...made, emit, clock: systemClock, log })
   })
   const dhcp = dhcpServers({ ...context, leases }, registry, emit, policyAt)
   return [loaderCheck(loaders, files, emit), ...http, ...(boot.isTftpEnabled ? tftp : []), ...dhcp]

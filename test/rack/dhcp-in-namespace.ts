@@ -21,6 +21,7 @@ const leaseStore = {
     tell({ saved: [lease] })
     setImmediate(done)
   },
+  find: (ip: string) => leases.get(ip),
   remove: (ip: string) => {
     leases.delete(ip)
     tell({ removed: ip })

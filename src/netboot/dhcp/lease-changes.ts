@@ -15,6 +15,11 @@ export class LeaseChanges {
     this.#byIp.set(ip, lease)
   }
 
+  /** The latest change of an address, if there is one. */
+  get(ip: string): LeaseChange | undefined {
+    return this.#byIp.has(ip) ? [ip, this.#byIp.get(ip)] : undefined
+  }
+
   [Symbol.iterator](): Iterator<LeaseChange> {
     return this.#byIp.entries()
   }

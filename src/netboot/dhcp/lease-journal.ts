@@ -22,6 +22,7 @@ const MAX_WAITING = 16_384
 /** The registry's lease table as the journal uses it. */
 export interface LeaseTable {
   all(): readonly LeaseRecord[]
+  findByIp(ip: string): LeaseRecord | undefined
   /** @param isDurable else it has to survive the process only */
   apply(changes: readonly LeaseChange[], isDurable: boolean): void
 }
@@ -99,6 +100,12 @@ export class LeaseJournal implements Service, LeaseStore {
 
   all(): Iterable<LeaseRecord> {
     return withChanges(this.#deps.table.all(), [...this.#settling, ...this.#changes])
+  }
+
+  /** As far as it is on disk. */
+  find(ip: string): LeaseRecord | undefined {
+    const change = this.#changes.get(ip) ?? this.#settling.get(ip)
+    return change === undefined ? this.#deps.table.findByIp(ip) : change[1]
   }
 
   save(lease: LeaseRecord, done: (cause?: Error) => void): void {

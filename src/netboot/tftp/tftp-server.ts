@@ -18,7 +18,7 @@ export interface TftpServerOptions {
   readonly address: string
   /** Default 69. Not used with `fd`. */
   readonly port?: number
-  /** A bound UDP socket inherited from the service manager. */
+  /** A bound UDP socket inherited from the service manager; bound to an address, that counts instead of `address`. */
   readonly fd?: number
   readonly limits?: Partial<TftpLimits>
   /** Default 4. */
@@ -43,6 +43,7 @@ export interface TftpServerDeps {
 type ReadRequest = Extract<TftpPacket, { op: 'rrq' | 'wrq' }>
 
 const TFTP_PORT = 69
+const WILDCARD = '0.0.0.0'
 const TICK_MS = 200
 const RECEIVE_BUFFER_BYTES = 1 << 20
 /**
@@ -68,6 +69,8 @@ export class TftpServer implements Service {
   readonly #slots: TransferSlots
   readonly #ending = new Set<TransferSession>()
   #socket: Socket | undefined
+  /** Ours, that clients ask and are answered from. */
+  #address = ''
   #timer: Timer | undefined
   #onDrained: (() => void) | undefined
 
@@ -96,6 +99,8 @@ export class TftpServer implements Service {
     const socket = createSocket('udp4')
     await bound(socket, this.#deps.options)
     socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES) // a power failure makes a whole rack ask in one second
+    const { address } = socket.address()
+    this.#address = address === WILDCARD ? this.#deps.options.address : address
     socket.on('error', onFatal)
     socket.on('message', (bytes, from) => this.#onDatagram(bytes, from))
     this.#socket = socket
@@ -186,7 +191,7 @@ export class TftpServer implements Service {
       return
     }
     const session: TransferSession = new TransferSession({
-      address: this.#deps.options.address,
+      address: this.#address,
       peer: from,
       file: opened.file,
       negotiated: negotiate(request.options, this.#limitsOf(slot.ip), opened.file.sizeBytes),

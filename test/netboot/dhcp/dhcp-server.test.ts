@@ -36,6 +36,10 @@ class MemoryLeases implements LeaseStore {
     return [...this.byIp.values()]
   }
 
+  find(ip: string): LeaseRecord | undefined {
+    return this.byIp.get(ip)
+  }
+
   save(lease: LeaseRecord, done: (cause?: Error) => void): void {
     setImmediate(() => {
       if (!this.isBroken) this.byIp.set(lease.ip, lease)

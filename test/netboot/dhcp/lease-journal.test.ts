@@ -74,6 +74,7 @@ void t.test('a lease that was told saved is there for the next process, without 
   await saved(journal, lease(10))
   t.same(registry.leases.all(), [], 'the table lags behind')
   t.same([...journal.all()], [lease(10)])
+  t.same(journal.find('198.18.0.10'), lease(10))
   const next = again()
   await next.start()
   t.same([...next.all()], [lease(10)])
@@ -109,6 +110,20 @@ void t.test('order is kept: an address that moved on is its newest owner’s aft
   t.same(sorted(next.all()), expected)
   await next.stop()
   t.same(sorted(next.all()), expected, 'and in the table')
+})
+
+void t.test('a lease is found before and after it comes into the table, until it is forgotten', async (t) => {
+  const { journal, clock, registry } = bench(t)
+  await journal.start()
+  await saved(journal, lease(1))
+  t.same([registry.leases.all(), journal.find('198.18.0.1')], [[], lease(1)])
+  clock.advance(30_000)
+  while (registry.leases.all().length === 0) await turn()
+  t.same(journal.find('198.18.0.1'), lease(1))
+  journal.remove('198.18.0.1')
+  await saved(journal, lease(2))
+  t.equal(journal.find('198.18.0.1'), undefined, 'though the table has it still')
+  await journal.stop()
 })
 
 void t.test('a clean stop leaves everything in the table and no file', async (t) => {
@@ -179,6 +194,7 @@ void t.test('a registry that refuses is asked again later, and nothing is lost m
   const taken: string[] = []
   const table: LeaseJournalDeps['table'] = {
     all: () => [],
+    findByIp: () => undefined,
     apply: (changes) => {
       if (isFull) throw new Error('database or disk is full')
       taken.push(...changes.map(([ip]) => ip))

@@ -215,6 +215,7 @@ export function contentOf(stand: Stand, file: string): Buffer {
 function leasesIn({ leases }: Registry): LeaseStore {
   return {
     all: () => leases.all(),
+    find: (ip) => leases.findByIp(ip),
     save: (lease, done) => {
       leases.apply([[lease.ip, lease]])
       done()
