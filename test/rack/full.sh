@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# `npm run test:full`: what CI runs; then guests that take too long for CI (disks from tgtd, a target that dies again
-# and again, data disks; 4 GiB by TFTP), where INGOT_KILLS and INGOT_SEED change kills.test.ts; then the demo with every
-# firmware.
+# `npm run test:full`: what CI runs; then what takes too long for CI: guests (disks from tgtd, a target that dies again
+# and again, where INGOT_KILLS and INGOT_SEED change kills.test.ts; data disks), 4 GiB by TFTP, a million mutated packets
+# at each port; then the demo with every firmware.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 npm test
 export INGOT_FULL=1
-npx tap --disable-coverage --jobs=1 --timeout=3600 test/rack/{guest-tgt,kills,data-disks,tftp-large}.test.ts
+npx tap --disable-coverage --jobs=1 --timeout=3600 test/netboot/zoo/floods.test.ts \
+  test/rack/{guest-tgt,kills,data-disks,tftp-large,mutations}.test.ts
 for firmware in '' --uefi --native-pxe; do
   # shellcheck disable=SC2086  # no word at all for the first
   node dist/test/rack/demo.js $firmware

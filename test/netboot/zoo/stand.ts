@@ -89,7 +89,7 @@ export class Stand {
     rmSync(this.#directory, { recursive: true, force: true })
   }
 
-  /** Lets time pass for the daemon; nothing waits. */
+  /** Lets time pass for the daemon, which else stands still; nothing waits. */
   advance(ms: number): void {
     this.#advancedMs += ms
   }
@@ -134,9 +134,10 @@ export class Stand {
     for (const [index, file] of loaderFiles().entries())
       writeFileSync(join(loaders, file), Buffer.alloc(5000 + 700 * index, `${file} `))
     const real = { ...systemClock }
+    const startMs = real.nowMs()
     const clock = {
-      nowMs: () => real.nowMs() + this.#advancedMs,
-      monotonicMs: () => real.monotonicMs() + this.#advancedMs,
+      nowMs: () => startMs + this.#advancedMs,
+      monotonicMs: () => this.#advancedMs,
     }
     Object.assign(systemClock, clock)
     this.#restore.push(() => Object.assign(systemClock, real))
