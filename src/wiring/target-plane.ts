@@ -53,7 +53,8 @@ export function targetPlane({ config, log }: EntryContext, deps: TargetPlaneDeps
   const { ioThreads, workers } = config.target
   const cacheBytes = Math.floor(config.target.cacheSizeBytes / workers)
   const io = new IoThreads({ threads: ioThreads, sharedBytes: IO_MEMORY_BYTES + cacheBytes }, systemClock)
-  const volumes = openVolumes(config, deps, new GoldenCache(cacheBytes, io.allocate), io)
+  const cache = new GoldenCache(cacheBytes, io.allocate)
+  const volumes = openVolumes(config, deps, cache, io)
   const exports = exportsOf(registry, config, (volumeId) => volumes.acquire(volumeId))
   const shared = { emit, clock: systemClock, log, allocate: io.allocate }
   const reservations = new ReservationFiles(config)
@@ -66,7 +67,8 @@ export function targetPlane({ config, log }: EntryContext, deps: TargetPlaneDeps
   const services = [portal, shares, ...(nbd === undefined ? [] : [nbd])]
   exports.reload()
   const calls: WorkerCalls = {
-    status: () => Promise.resolve({ sessions: portal.sessions(), openVolumes: volumes.openIds }),
+    status: () =>
+      Promise.resolve({ sessions: portal.sessions(), openVolumes: volumes.openIds, cache: cache.report() }),
     reload: async (elsewhere) => {
       await work.letGo(elsewhere.volumeIds)
       await Promise.all(elsewhere.volumeIds.map((volumeId) => shares.end(volumeId)))

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { Type, type Static } from 'typebox'
 import type { EventBuffer } from './event-buffer.js'
 import type { SessionReport } from '../iscsi/portal.js'
+import type { CacheReport } from '../volume/golden-cache.js'
 import type { NbdShare } from './nbd-shares.js'
 import type { ReloadReport } from './reload.js'
 import type { MapPart, MergeState } from './volume-work.js'
@@ -11,6 +12,7 @@ export interface TargetStatus {
   readonly sessions: readonly SessionReport[]
   /** Ids of volumes that are open, whoever has them. */
   readonly openVolumes: readonly string[]
+  readonly cache: CacheReport
 }
 
 /** What the control socket acts on, in this process or in its workers. */

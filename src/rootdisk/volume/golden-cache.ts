@@ -49,14 +49,16 @@ interface CachedLayer {
   readonly loading: InFlight
 }
 
-/** What a cache did, in chunks. */
-export interface CacheCounts {
+/** What a cache did, in chunks, and what it holds. */
+export interface CacheReport {
   /** Looked for and there; there were some on the way among them. */
-  hits: number
+  readonly hits: number
   /** Looked for and read from the file. */
-  misses: number
+  readonly misses: number
   /** Read from the file before anybody looked for them. */
-  readAhead: number
+  readonly readAhead: number
+  readonly usedBytes: number
+  readonly budgetBytes: number
 }
 
 /**
@@ -65,7 +67,7 @@ export interface CacheCounts {
  * reader finds what it wants next read ahead. Second-chance eviction: a hit writes one flag, nothing is moved.
  */
 export class GoldenCache {
-  readonly counts: CacheCounts = { hits: 0, misses: 0, readAhead: 0 }
+  readonly #counts = { hits: 0, misses: 0, readAhead: 0 }
   readonly #budgetBytes: number
   readonly #memory: ChunkMemory
   readonly #layers = new Map<string, CachedLayer>()
@@ -85,6 +87,11 @@ export class GoldenCache {
     this.#budgetBytes = budgetBytes
     this.#memory = new ChunkMemory(allocate)
     this.#touches = new SecondTouch(Math.floor(budgetBytes / CACHE_CHUNK_BYTES))
+  }
+
+  /** Since this process began. */
+  report(): CacheReport {
+    return { ...this.#counts, usedBytes: this.usedBytes, budgetBytes: this.#budgetBytes }
   }
 
   /** Bytes that the chunks take, each counted whole. */
@@ -181,11 +188,11 @@ export class GoldenCache {
   #chunk(files: LayerFiles, layer: OpenLayer, owner: CachedLayer, index: number): Chunk {
     let chunk = owner.chunks.get(index)
     if (chunk === undefined) {
-      this.counts.misses++
+      this.#counts.misses++
       chunk = this.#load(files, layer, owner, index)
       if (owner.chunks.has(index - 1)) chunk.ahead = FIRST_AHEAD
     } else {
-      this.counts.hits++
+      this.#counts.hits++
     }
     chunk.isUsed = true
     if (chunk.ahead > 0) this.#readAhead(files, layer, chunk)
@@ -199,7 +206,7 @@ export class GoldenCache {
     const middle = index + Math.ceil(ahead / 2)
     for (let next = index + 1; next <= index + ahead; next++) {
       if (owner.chunks.has(next) || !hasData(layer, next)) continue
-      this.counts.readAhead++
+      this.#counts.readAhead++
       const chunk = this.#load(files, layer, owner, next)
       if (next === middle) chunk.ahead = Math.min(ahead * 2, MOST_AHEAD)
     }

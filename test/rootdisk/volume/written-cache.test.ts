@@ -45,6 +45,13 @@ void t.test('what is read again of a written layer is in memory, what is read on
   await volume.write(41 * KIB, Buffer.alloc(2 * KIB, 2))
   t.equal(volume.read(40 * KIB, into), undefined, 'and stays so beyond a write')
   t.ok(into.equals(Buffer.concat([Buffer.alloc(KIB, 1), Buffer.alloc(2 * KIB, 2), Buffer.alloc(KIB, 1)])))
+  t.same(cache.report(), {
+    hits: 2,
+    misses: 1,
+    readAhead: 0,
+    usedBytes: 64 * KIB,
+    budgetBytes: 256 * KIB,
+  })
   await volume.close()
   t.equal(cache.usedBytes, 0, 'nothing outlives the volume: somebody else may write the layer then')
 })

@@ -1,6 +1,7 @@
 import type { TargetControl, TargetStatus } from '../control-routes.js'
 import type { NbdShare } from '../nbd-shares.js'
 import type { ReloadReport } from '../reload.js'
+import type { CacheReport } from '../../volume/golden-cache.js'
 import type { MapPart, MergeState } from '../volume-work.js'
 import type { Placement } from './placement.js'
 import type { WorkerPool } from './worker-pool.js'
@@ -31,6 +32,7 @@ export class SpreadTarget implements TargetControl {
     return {
       sessions: all.flatMap(({ sessions }) => sessions),
       openVolumes: all.flatMap(({ openVolumes }) => openVolumes),
+      cache: all.map(({ cache }) => cache).reduce(together),
     }
   }
 
@@ -76,4 +78,15 @@ export class SpreadTarget implements TargetControl {
 
 function unique(texts: readonly string[]): string[] {
   return [...new Set(texts)]
+}
+
+/** Each worker has a cache of its own. */
+function together(a: CacheReport, b: CacheReport): CacheReport {
+  return {
+    hits: a.hits + b.hits,
+    misses: a.misses + b.misses,
+    readAhead: a.readAhead + b.readAhead,
+    usedBytes: a.usedBytes + b.usedBytes,
+    budgetBytes: a.budgetBytes + b.budgetBytes,
+  }
 }
