@@ -49,15 +49,16 @@ export async function runCommand(
     cwd: options.cwd,
     env: minimalEnvironment(options.env),
     stdio: ['pipe', 'pipe', 'pipe'],
-    timeout: options.timeoutMs,
-    killSignal: 'SIGKILL',
     signal: options.signal,
+    killSignal: 'SIGKILL',
   })
   const stdout = collect(child.stdout, options.onStdout)
   const stderr = collect(child.stderr)
   child.stdin.on('error', ignore) // a child may end without reading its input
   child.stdin.end(options.stdin)
-  const outcome = await ended(child)
+  // spawn's own limit would go on when nothing could be started, and keep us alive
+  const limit = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs)
+  const outcome = await ended(child).finally(() => clearTimeout(limit))
   const result = { stdout: stdout(), stderr: stderr() }
   if (outcome.reason === undefined) return result
   throw new CommandFailed(program, outcome.reason, result, { cause: outcome.cause })

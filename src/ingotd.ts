@@ -7,6 +7,7 @@ import { systemClock } from './clock.js'
 import { systemCode, DaemonError } from './errors.js'
 import type { Config } from './config.js'
 import { Claims } from './control/claims.js'
+import type { NetworkDoctor } from './control/doctor/network-doctor.js'
 import { EventIntake } from './control/event-intake.js'
 import { Images } from './control/images.js'
 import { Jobs } from './control/jobs.js'
@@ -27,6 +28,7 @@ import { renderSeedDisk } from './firstboot/seed/seed-disk.js'
 import { HttpListener } from './http/listener.js'
 import { JournalFiles } from './netboot/dhcp/journal-files.js'
 import { LeaseJournal } from './netboot/dhcp/lease-journal.js'
+import { networkDoctor } from './wiring/network.js'
 import { netbootServices } from './wiring/netboot.js'
 import { apiRoutes } from './operator/api/routes.js'
 import { API_PREFIX } from './operator/api/schema.js'
@@ -45,11 +47,7 @@ await runDaemon('ingotd', async (context) => {
   const dirs = stateDirs(config.stateDir, config.runDir)
   makeDirectories(dirs, config)
   const lock = lockState(join(dirs.stateDir, 'ingotd.lock'), 'ingotd')
-  // Nobody may write layers that are made raw files: an ingot-targetd that outlived its ingotd would.
-  const targetLock =
-    config.target.driver === 'tgt'
-      ? lockState(join(dirs.stateDir, 'targetd.lock'), 'ingot-targetd')
-      : undefined
+  const targetLock = lockTarget(config, dirs)
   const registry = openRegistry(dirs.registryFile)
   const intake = new EventIntake({ registry, clock: systemClock, log })
   const jobs = new Jobs({ registry, clock: systemClock, log })
@@ -72,13 +70,15 @@ await runDaemon('ingotd', async (context) => {
   })
   const onUp = (): Promise<void> => wishes.apply().then(ignore)
   const leases = await leaseJournal(context, { registry, dirs, intake })
-  const netboot = await netbootServices(context, registry, emit, leases)
+  const { doctor, watch } = networkDoctor(config, registry, intake)
   return [
     end,
     leases,
+    doctor.probe,
     tgt?.watch(onUp) ?? targetSupervisor(context, { client, take: emit, onUp }),
-    ...netboot,
-    await api(context, { registry, intake, jobs, dirs, client, wishes, leases }),
+    doctor.answers,
+    ...(await netbootServices(context, registry, emit, { leases, watch })),
+    await api(context, { registry, intake, jobs, dirs, client, wishes, leases, doctor }),
   ]
 })
 
@@ -95,6 +95,11 @@ async function leaseJournal(
   })
   await journal.read()
   return journal
+}
+
+/** Nobody may write layers that are made raw files: an ingot-targetd that outlived its ingotd would. */
+function lockTarget({ target }: Config, { stateDir }: StateDirs): ReturnType<typeof lockState> | undefined {
+  return target.driver === 'tgt' ? lockState(join(stateDir, 'targetd.lock'), 'ingot-targetd') : undefined
 }
 
 function makeDirectories(dirs: StateDirs, config: Config): void {
@@ -133,6 +138,7 @@ interface Parts {
   readonly client: TargetClient
   readonly wishes: WishState
   readonly leases: LeaseJournal
+  readonly doctor: NetworkDoctor
 }
 
 async function api({ config, log }: EntryContext, parts: Parts): Promise<Service> {
@@ -158,6 +164,7 @@ async function api({ config, log }: EntryContext, parts: Parts): Promise<Service
     }),
     nbd: client,
     intake,
+    doctor: parts.doctor,
     allocatedBytes: (layerId) => allocatedBytes(dirs, layerId),
     tailOf,
   })

@@ -10,6 +10,7 @@ import { DhcpServer, type DhcpServerDeps } from '../netboot/dhcp/dhcp-server.js'
 import { DhcpSubnets, ServedSubnet, type DhcpMachine } from '../netboot/dhcp/dhcp-subnets.js'
 import type { LeaseStore } from '../netboot/dhcp/lease-store.js'
 import { RELAY, relaySubOption } from '../netboot/dhcp/relay-info.js'
+import type { DhcpWatch } from '../netboot/dhcp/sighting.js'
 import type { Registry } from '../registry/registry.js'
 import { switchPortName } from '../wire/switch-port.js'
 import { bootTargetOf } from './boot-target.js'
@@ -17,12 +18,18 @@ import { firstSocket, type EntryContext } from './entry.js'
 
 type DhcpContext = EntryContext & { readonly leases: LeaseStore }
 
+/** What the DHCP servers are handed beyond configuration, registry and leases. */
+export interface DhcpWishes {
+  readonly emit: EmitEvent
+  readonly policyAt: (address: string) => BootPolicy
+  readonly watch?: DhcpWatch | undefined
+}
+
 /** The DHCP server of each segment; one that hears relays only when every subnet is behind one. */
 export function dhcpServers(
   context: DhcpContext,
   registry: Registry,
-  emit: EmitEvent,
-  policyAt: (address: string) => BootPolicy,
+  { emit, policyAt, watch }: DhcpWishes,
 ): readonly DhcpServer[] {
   const { config, sockets } = context
   const { boot } = config
@@ -34,7 +41,7 @@ export function dhcpServers(
   })
   if (boot === undefined || served.size === 0) return []
   const subnets = new DhcpSubnets([...served.values()])
-  const deps = { ...serverDeps(context, registry, stagesOf(desk, emit)), subnets }
+  const deps = { ...serverDeps(context, registry, stagesOf(desk, emit)), watch, subnets }
   const ports = { port: boot.dhcpPort, pxePort: boot.pxePort }
   const segments = config.subnets.filter(({ mode, isRelayed }) => mode !== 'off' && !isRelayed)
   if (segments.length === 0) {
@@ -103,7 +110,7 @@ function segmentSockets(
 function noSocket({ cidr, interface: name = '' }: SubnetConfig): DaemonError {
   const message =
     `subnet ${cidr}: expected an inherited socket named dhcp-${name}, got none ` +
-    `(two segments are told apart by sockets bound to one interface each: see ingot-dhcp.socket)`
+    `(two segments are told apart by sockets bound to one interface each: see ingot-dhcp@.socket)`
   return new DaemonError('CONFIG_INVALID', message)
 }
 

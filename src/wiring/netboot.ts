@@ -4,6 +4,7 @@ import { systemClock } from '../clock.js'
 import type { Config } from '../config.js'
 import { bootTargetOf } from './boot-target.js'
 import { dhcpServers } from './dhcp.js'
+import { routerAdvertisers } from './network.js'
 import type { EntryContext } from './entry.js'
 import type { EmitEvent } from '../events.js'
 import { HttpListener } from '../http/listener.js'
@@ -13,6 +14,7 @@ import type { BootPolicy, BootTarget } from '../netboot/decide.js'
 import type { LeaseStore } from '../netboot/dhcp/lease-store.js'
 import { loadGrubTemplates, type GrubTemplates } from '../netboot/grub/grub-config.js'
 import { SIGNED_PARTS } from '../netboot/grub/signed-parts.js'
+import type { DhcpWatch } from '../netboot/dhcp/sighting.js'
 import { loadScriptTemplates } from '../netboot/ipxe/script.js'
 import { loaderCheck } from '../netboot/loader-check.js'
 import { parseLoaderTable } from '../netboot/loader-table.js'
@@ -32,7 +34,7 @@ export async function netbootServices(
   context: EntryContext,
   registry: Registry,
   emit: EmitEvent,
-  leases: LeaseStore,
+  { leases, watch }: { readonly leases: LeaseStore; readonly watch?: DhcpWatch },
 ): Promise<readonly Service[]> {
   const { config, log, sockets } = context
   const { boot } = config
@@ -47,11 +49,9 @@ export async function netbootServices(
   const signedAt = (address: string): SignedPath =>
     signedPath({ config, registry, templates: grubTemplates, findByToken, emit }, policyAt(address))
   const http = endpoints(config, sockets.get('boot-http')).map(({ address, fd }) => {
+    const endpoint = fd === undefined ? { host: address, port: boot.httpPort } : { fd }
     return new HttpListener({
-      options: {
-        name: 'boot',
-        endpoint: fd === undefined ? { host: address, port: boot.httpPort } : { fd },
-      },
+      options: { name: 'boot', endpoint },
       routes: [
         bootRoutes({ findByToken, policy: policyAt(address), templates, files, emit, clock: systemClock }),
         signedAt(address).routes,
@@ -65,8 +65,9 @@ export async function netbootServices(
     const options = tftpOptions(config, endpoint)
     return new TftpServer({ options, files, ...made, emit, clock: systemClock, log })
   })
-  const dhcp = dhcpServers({ ...context, leases }, registry, emit, policyAt)
-  return [loaderCheck(loaders, files, emit), ...http, ...(boot.isTftpEnabled ? tftp : []), ...dhcp]
+  const dhcp = dhcpServers({ ...context, leases }, registry, { emit, policyAt, watch })
+  const first = [loaderCheck(loaders, files, emit), ...(await routerAdvertisers(context, emit))]
+  return [...first, ...http, ...(boot.isTftpEnabled ? tftp : []), ...dhcp]
 }
 
 /** One for each inherited descriptor, else one for each address of ours that machines are told. */

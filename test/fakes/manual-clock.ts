@@ -19,6 +19,11 @@ export class ManualClock implements Clock {
     return { cancel: () => void this.#pending.delete(entry) }
   }
 
+  /** Calls that wait for their time. */
+  get pendingCount(): number {
+    return this.#pending.size
+  }
+
   /** Lets `ms` pass; what falls due runs in order of time. */
   advance(ms: number): void {
     const endMs = this.#nowMs + ms

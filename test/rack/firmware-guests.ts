@@ -1,11 +1,10 @@
-import { spawnSync } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { TimelineView } from '../../src/operator/api/schema.js'
 import { reasonForNoGuest, seconds } from './guest.js'
 import { makeProofDisk } from './proof-disk.js'
-import { until, type Stand, type StandMachine } from './stand.js'
+import { has, until, type Stand, type StandMachine } from './stand.js'
 
 /** What a disk in the target says when it is booted. */
 export const PROOF = 'INGOT-BOOT-OK'
@@ -18,11 +17,6 @@ export function reasonForNoFirmware(...tools: string[]): string | undefined {
   const needed = ['sgdisk', 'mkfs.vfat', 'mcopy', 'grub-mkimage', ...tools]
   const missing = needed.find((tool) => !has(tool))
   return reasonForNoGuest() ?? (missing === undefined ? undefined : `no ${missing}`)
-}
-
-/** Whether a program is installed. */
-export function has(program: string): boolean {
-  return spawnSync('sh', ['-c', 'command -v "$1"', 'sh', program]).status === 0
 }
 
 /** Imports the proof disk and gives every machine a server of its own name with a clone of it. */

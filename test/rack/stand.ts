@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises'
 import { homedir, tmpdir } from 'node:os'
@@ -18,8 +18,10 @@ export const CACHE_DIR = join(homedir(), '.cache', 'ingot')
 /** Where the daemons are, as the machines see them. */
 export const ADDRESS = '198.18.0.1'
 
+/** Advertisements where they can be had: every start of an iPXE is 12 s shorter. */
+export const ADVERTISED = has('radvd') ? 'router_advertisement = true' : ''
 /** The segment that machines are in when nothing else is said. */
-export const SUBNET = '[subnet]\ncidr = "198.18.0.0/24"'
+export const SUBNET = `[subnet]\ncidr = "198.18.0.0/24"\n${ADVERTISED}`
 
 /** A machine of the stand. */
 export interface StandMachine {
@@ -32,6 +34,8 @@ export interface StandMachine {
 /** A machine that a stand is to have. */
 export interface StandWish {
   readonly firmware: RigFirmware
+  /** When it is in no segment of `SUBNET`. */
+  readonly ip?: string
   /** A raw file as its local disk. */
   readonly diskFile?: string
 }
@@ -127,7 +131,7 @@ export class Stand {
     await log.close()
     await until('ingotd answers', 30_000, async () => {
       if (this.#daemon?.exitCode !== null)
-        throw new Error(`ingotd ended: see ${join(this.dir, 'ingotd.log')}`)
+        throw new Error(`ingotd ended: ${readFileSync(join(this.dir, 'ingotd.log'), 'utf8').slice(-1000)}`)
       await this.ingot('server', 'list')
       return true
     })
@@ -250,6 +254,11 @@ export class Stand {
       '',
     ].join('\n')
   }
+}
+
+/** Whether a program is installed. */
+export function has(program: string): boolean {
+  return spawnSync('sh', ['-c', 'command -v "$1"', 'sh', program]).status === 0
 }
 
 /** Asks `check` until it holds. @throws Error naming what was waited for, with the last failure */

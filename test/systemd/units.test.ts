@@ -45,6 +45,19 @@ void t.test('systemd finds nothing wrong with any unit', { skip: missing(analyze
   t.end()
 })
 
+void t.test('systemd takes an interface’s sockets with their drop-in', { skip: missing(analyze) }, (t) => {
+  const dir = t.testdir()
+  runnableUnits(dir)
+  const instances = ['ingot-dhcp@eth1.socket', 'ingot-pxe@eth1.socket'].map((name) => join(dir, name))
+  for (const instance of instances) {
+    cpSync(instance.replace('@eth1', '@'), instance)
+    mkdirSync(`${instance}.d`)
+    writeFileSync(`${instance}.d/device.conf`, '[Socket]\nBindToDevice=eth1\n')
+  }
+  t.same(run(analyze, ['verify', '--man=no', ...instances]), { status: 0, output: '' })
+  t.end()
+})
+
 void t.test('systemd rates the exposure of each service as 2.5 or less', { skip: missing(analyze) }, (t) => {
   const paths = runnableUnits(t.testdir()).filter((path) => path.endsWith('.service'))
   const args = ['security', '--offline=true', '--threshold=25', '--no-pager', ...paths]
@@ -86,7 +99,8 @@ void t.test('each socket has a name of its own and goes to the daemon that serve
     valuesOf(name, 'Service')[0],
   ])
   t.same(Object.fromEntries(served), {
-    dhcp: 'ingotd.service',
+    'dhcp-%I': 'ingotd.service',
+    'pxe-%I': 'ingotd.service',
     tftp: 'ingotd.service',
     'boot-http': 'ingotd.service',
     iscsi: 'ingot-targetd.service',
@@ -96,7 +110,8 @@ void t.test('each socket has a name of its own and goes to the daemon that serve
 
 void t.test('the sockets listen on the ports that the configuration has by default', (t) => {
   const { boot, target } = loadConfig(join(UNITS, 'ingot.toml.example'))
-  t.same(valuesOf('ingot-dhcp.socket', 'ListenDatagram'), [`0.0.0.0:${String(boot?.dhcpPort)}`])
+  t.same(valuesOf('ingot-dhcp@.socket', 'ListenDatagram'), [`0.0.0.0:${String(boot?.dhcpPort)}`])
+  t.same(valuesOf('ingot-pxe@.socket', 'ListenDatagram'), [`0.0.0.0:${String(boot?.pxePort)}`])
   t.same(valuesOf('ingot-tftp.socket', 'ListenDatagram'), [`0.0.0.0:${String(boot?.tftpPort)}`])
   t.same(valuesOf('ingot-boot-http.socket', 'ListenStream'), [`0.0.0.0:${String(boot?.httpPort)}`])
   t.same(valuesOf('ingot-iscsi.socket', 'ListenStream'), [`0.0.0.0:${String(target.port)}`])

@@ -23,6 +23,8 @@ import type { LeaseStore } from './lease-store.js'
 import { decidePxe } from './proxy.js'
 import type { Source } from './proxy.js'
 import { OncePer, RateLimit } from './rate-limit.js'
+import { sightingOf } from './sighting.js'
+import type { DhcpWatch } from './sighting.js'
 
 const TEN_MINUTES_MS = 600_000
 /** A firmware that asks again within it is at the same step of its boot. */
@@ -61,6 +63,7 @@ export interface DhcpServerDeps {
   /** The machine that has a NIC with this MAC (lower case, colons), or that is at the switch port of option 82. */
   readonly findMachine: (mac: string, relayInfo: Uint8Array | undefined) => DhcpMachine | undefined
   readonly leases: LeaseStore
+  readonly watch?: DhcpWatch | undefined
   readonly clock: Clock
   readonly emit: EmitEvent
   readonly log: Logger
@@ -163,6 +166,7 @@ export class DhcpServer implements Service {
     try {
       const request = decodeRequest(datagram)
       const mac = clientMac(request) ?? ''
+      if (this.#deps.watch?.isOurs(mac) === true) return
       const machine = mac === '' ? undefined : this.#deps.findMachine(mac, request.options.relayInfo)
       const asker = isPxe ? { ip: parseIpv4(from.address) ?? 0, port: from.port } : undefined
       this.#answer({ request, mac, machine, source: asker, nowMs: this.#deps.clock.nowMs() })
@@ -180,6 +184,7 @@ export class DhcpServer implements Service {
     const { request, mac, machine, source, nowMs } = heard
     const subnet = this.#deps.subnets.find(request, this.#deps.own)
     if (subnet === undefined) {
+      this.#deps.watch?.saw(sightingOf(heard, undefined, false))
       this.#keepSilent(silence('unknown-link'), heard, undefined)
       return
     }
@@ -188,6 +193,7 @@ export class DhcpServer implements Service {
       source === undefined
         ? decideDhcp(request, record, subnet.policy, nowMs)
         : decidePxe(request, source, record, subnet.policy)
+    this.#deps.watch?.saw(sightingOf(heard, subnet, decision.kind === 'reply'))
     if (decision.kind === 'silence') this.#keepSilent(decision, heard, subnet)
     else this.#reply(decision, heard, subnet)
   }

@@ -5,6 +5,7 @@ import type { ImageDescription, Images } from '../../control/images.js'
 import type { Machines, SwitchPort } from '../../control/machines.js'
 import { DaemonError } from '../../errors.js'
 import { diskRoutes, type DiskDeps } from './disk-routes.js'
+import { doctorRoutes, type DoctorDeps } from './doctor-routes.js'
 import { leaseRoutes, type LeaseDeps } from './lease-routes.js'
 import {
   MachineChange,
@@ -17,7 +18,7 @@ import {
 import { eventView, imageView, jobView, machineView, serverView, timelineView } from './views.js'
 
 /** What the routes act through. */
-export interface ApiDeps extends DiskDeps, LeaseDeps {
+export interface ApiDeps extends DiskDeps, DoctorDeps, LeaseDeps {
   readonly machines: Machines
   readonly images: Images
   readonly intake: EventIntake
@@ -42,6 +43,7 @@ export function apiRoutes(deps: ApiDeps): (app: FastifyInstance) => void {
     diskRoutes(app, deps)
     leaseRoutes(app, deps)
     jobRoutes(app, deps)
+    doctorRoutes(app, deps)
   }
 }
 

@@ -2,6 +2,7 @@
 import { Command, CommanderError, Option } from 'commander'
 import { ApiClient, ApiError } from './api-client.js'
 import type { Cli } from './cli-context.js'
+import { doctorCommands } from './doctor-commands.js'
 import { imageCommands } from './image-commands.js'
 import { leaseCommands } from './lease-commands.js'
 import { machineCommands } from './machine-commands.js'
@@ -43,6 +44,7 @@ async function main(): Promise<number> {
   snapshotCommands(program, cli)
   leaseCommands(program, cli)
   rigCommands(program, cli)
+  doctorCommands(program, cli)
   try {
     await program.parseAsync()
     return 0

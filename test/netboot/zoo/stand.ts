@@ -151,7 +151,7 @@ export class Stand {
     const emit = (event: DaemonEvent): void => {
       if (event.mac !== SENTINEL.mac && event.ip !== SENTINEL.ip) this.events.push(event)
     }
-    const services = await netbootServices(context, this.registry, emit, leasesIn(this.registry))
+    const services = await netbootServices(context, this.registry, emit, { leases: leasesIn(this.registry) })
     for (const service of services) {
       await service.start((err) => this.errors.push(err.message))
       this.#services = [...this.#services, service]
