@@ -272,6 +272,8 @@ void t.test('decode undoes encode', (t) => {
       router: fc.array(u32, { minLength: 1, maxLength: 3 }),
       vendorClass: word,
       bootFile: word,
+      ntpServers: fc.array(u32, { minLength: 1, maxLength: 3 }),
+      mtu: fc.nat({ max: 0xffff }),
       clientId: fc.uint8Array({ maxLength: 40 }),
       relayInfo: fc.uint8Array({ maxLength: 255 }),
       clientArch: fc.array(fc.nat({ max: 0xffff }), { minLength: 1, maxLength: 3 }),
