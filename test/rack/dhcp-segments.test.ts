@@ -13,6 +13,7 @@ const TOOLS = [
   '/usr/sbin/dhclient',
   '/usr/sbin/dhcrelay',
   '/usr/sbin/dnsmasq',
+  '/usr/bin/curl',
   '/usr/bin/python3',
 ]
 
@@ -72,6 +73,15 @@ void t.test(
       async (t) => {
         t.match(await dhclient(t, segments, 'c0'), /^198\.18\.0\.10\d 198\.18\.0\.1 zero\.example$/)
         t.match(await dhclient(t, segments, 'c1'), /^198\.18\.1\.10\d 198\.18\.1\.1 one\.example$/)
+        const status = ['-s', '-o', '/dev/null', '-w', '%{http_code}']
+        for (const address of ['198.18.1.1', '198.18.0.1']) {
+          const url = `http://${address}:8080/boot/none/script`
+          t.equal(
+            await segments.inside('c1', 'curl', ...status, url),
+            '404',
+            'we are reached at either address',
+          )
+        }
       },
     )
 

@@ -39,6 +39,7 @@ pool_last = "198.18.0.110"
 cidr = "198.18.1.0/24"
 interface = "seg1"
 address = "198.18.1.1"
+router = "198.18.1.1"
 domain_search = ["one.example"]
 pool_first = "198.18.1.100"
 pool_last = "198.18.1.110"

@@ -1,3 +1,4 @@
+import { systemCode } from '../../errors.js'
 import type { DaemonEvent } from '../../events.js'
 import { formatIpv4 } from '../../wire/ipv4.js'
 import type { DhcpPacket } from './codec.js'
@@ -57,6 +58,12 @@ export function ackEvent(
   const why = bootReason === '' ? '' : ` (${bootReason})`
   const message = `${machine.name} was given ${ip} and ${boot}${why}`
   return { kind: 'dhcp.ack', stage: 'dhcp', message, mac: machine.mac ?? mac, ip }
+}
+
+/** That a reply could not leave: to a relay, or a client behind one, there may be no route. */
+export function unsentEvent(ip: string, cause: Error): DaemonEvent {
+  const why = systemCode(cause) ?? cause.message
+  return { kind: 'dhcp.unsent', message: `a DHCP reply to ${ip} could not be sent: ${why}`, ip }
 }
 
 /** That a machine was told what to boot, whoever gives the addresses. */

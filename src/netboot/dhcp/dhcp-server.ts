@@ -13,7 +13,7 @@ import { silence } from './decision.js'
 import type { DhcpReply, Effect, Silence } from './decision.js'
 import { countReply, freshCounters } from './dhcp-counters.js'
 import type { DhcpCounters } from './dhcp-counters.js'
-import { ackEvent, proxyEvent, silenceNote } from './dhcp-events.js'
+import { ackEvent, proxyEvent, silenceNote, unsentEvent } from './dhcp-events.js'
 import { openDhcpSockets } from './dhcp-sockets.js'
 import type { DhcpSockets } from './dhcp-sockets.js'
 import type { DhcpMachine, DhcpSubnets, ServedSubnet } from './dhcp-subnets.js'
@@ -272,7 +272,8 @@ export class DhcpServer implements Service {
     sockets.send(datagram, this.#portOf(to.port, sockets), ip, (err) => {
       if (err === null) return
       this.counters.sendErrors++
-      if (this.#logged.allows('send')) this.#deps.log.warn({ ip, err }, 'DHCP reply could not be sent')
+      this.#deps.log.debug({ ip, err }, 'DHCP reply could not be sent')
+      if (this.#toldOfStrangers.allows(`unsent ${ip}`)) this.#deps.emit(unsentEvent(ip, err))
     })
   }
 

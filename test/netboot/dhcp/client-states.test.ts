@@ -81,7 +81,7 @@ function destination(state: string, ip: string, giaddr: number, expected: Expect
   return expected === 'ACK to the client itself' ? `${ip} client` : 'broadcast client'
 }
 
-const TYPES = new Map([
+const TYPES = new Map<number, string>([
   [MESSAGE.OFFER, 'OFFER'],
   [MESSAGE.ACK, 'ACK'],
   [MESSAGE.NAK, 'NAK'],

@@ -16,6 +16,7 @@ import type { DhcpSubnetOptions } from '../../../src/netboot/dhcp/dhcp-options.j
 import { DhcpServer } from '../../../src/netboot/dhcp/dhcp-server.js'
 import type { DhcpServerDeps, DhcpServerOptions } from '../../../src/netboot/dhcp/dhcp-server.js'
 import { DhcpSubnets, ServedSubnet } from '../../../src/netboot/dhcp/dhcp-subnets.js'
+import { encapsulate } from '../../../src/netboot/dhcp/options.js'
 import type { DhcpSubnetsDeps } from '../../../src/netboot/dhcp/dhcp-subnets.js'
 import type { LeaseStore } from '../../../src/netboot/dhcp/lease-store.js'
 import { dhcpDatagram, ip4 } from '../../fakes/dhcp-request.js'
@@ -297,6 +298,21 @@ void t.test(
     t.equal(events.filter(({ kind }) => kind === 'dhcp.pool-full').length, 1)
   },
 )
+
+void t.test('a reply that cannot leave is told once, with where it was to go', async (t) => {
+  const { send, receive, server, events } = await bench(t)
+  const relayInfo = encapsulate([[5, [127, 0, 0, 0]]])
+  // a socket of the loopback sends nowhere else
+  const far = { giaddr: ip4('198.18.0.9'), mac: '52:54:00:00:00:a1' }
+  for (const xid of [1, 2]) send(dhcpDatagram(MESSAGE.DISCOVER, { relayInfo }, { ...far, xid }))
+  send(discover(MACHINE_MAC, 9))
+  for (let reply = await receive(); reply.xid !== 9; reply = await receive());
+  t.equal(server.counters.sendErrors, 2)
+  t.match(
+    events.filter(({ kind }) => kind === 'dhcp.unsent'),
+    [{ ip: '198.18.0.9' }],
+  )
+})
 
 void t.test('our own mistake costs one request, not the service', async (t) => {
   let isBroken = true
