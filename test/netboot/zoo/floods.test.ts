@@ -8,7 +8,7 @@ import { parseClient } from './client-file.js'
 import { quad, readDhcp, writeDhcp } from './dhcp-bytes.js'
 import { Stand } from './stand.js'
 
-const PACKETS = process.env['INGOT_FULL'] === undefined ? 8_000 : 1_000_000
+const PACKETS = process.env['INGOT_FULL'] === undefined ? 5_000 : 1_000_000
 const BURST = 1000
 const DISCOVER = 1
 const REQUEST = 3
@@ -177,5 +177,40 @@ void t.test(
     for (let turns = 0; turns < 5000 && sent.length < BURST; turns++) await turn()
     const acks = new Map(sent.map(({ bytes }) => [readDhcp(bytes).xid, readDhcp(bytes).yiaddr]))
     t.same(acks, offers, 'everybody is given what was offered')
+  },
+)
+
+const SPOOFED = 100_000
+const BATCH = 100
+const STRANGER = 0x020000000001
+
+void t.test(
+  `${String(SPOOFED)} spoofed MACs in a moment: known machines and those with a lease keep theirs`,
+  async (t) => {
+    const { stand, sent } = await open(t)
+    const offered = await address(stand, sent, message(DISCOVER, STRANGER))
+    const take: readonly (readonly [number, Buffer])[] = [
+      [50, quad(offered)],
+      [54, quad(stand.address)],
+    ]
+    t.equal(await address(stand, sent, message(REQUEST, STRANGER, take)), offered)
+    let during = ''
+    for (let index = 0; index < SPOOFED; index++) {
+      stand.network.inject(broadcast(message(DISCOVER, 0x0a0000000000 + index)))
+      if (index % BATCH === 0) await turn()
+      if (index === SPOOFED / 2) during = await known(stand, sent)
+    }
+    t.match(during, /^198\.18\.0\.1\d\d$/, 'a known machine without a fixed address is offered one during it')
+    t.ok(stand.counted('rateLimited') > SPOOFED / 2, 'most of it is not even looked at')
+    t.equal(await known(stand, sent), during, 'and the same after it')
+    t.ok(sent.length < 1000, `${String(sent.length)} answers: no more than the pool has addresses, and some`)
+    stand.advance(1000)
+    const mine: readonly (readonly [number, Buffer])[] = [
+      [50, quad(during)],
+      [54, quad(stand.address)],
+    ]
+    t.equal(await address(stand, sent, message(REQUEST, KNOWN, mine)), during, 'which it takes')
+    const renewal = message(REQUEST, STRANGER, [[50, quad(offered)]])
+    t.equal(await address(stand, sent, renewal), offered, 'a stranger with a lease still has it')
   },
 )
