@@ -64,11 +64,17 @@ export async function stageLayer(layersDir: string, layer: LayerSpec, files: Lay
     bootId: '',
     usedGroups: new UsedGroups(),
   })
+  const dataFd = await files.open(join(staging, 'data'), 'create')
+  const mapFd = await files.open(join(staging, 'map'), 'create').catch(async (err: unknown) => {
+    await files.close(dataFd)
+    throw err
+  })
+  // all at once: a file system commits its journal for all of them together
   await allDone([
-    makeFile(files, join(staging, 'data'), clustersFor(layer.sizeBytes) * CLUSTER_BYTES),
-    makeFile(files, join(staging, 'map'), mapFileBytes(layer.sizeBytes), header),
+    fillFile(files, dataFd, clustersFor(layer.sizeBytes) * CLUSTER_BYTES),
+    fillFile(files, mapFd, mapFileBytes(layer.sizeBytes), header),
+    files.syncDirectory(staging),
   ])
-  await files.syncDirectory(staging)
   return staging
 }
 
@@ -117,13 +123,13 @@ export async function readDiskMap(layersDir: string, layer: LayerSpec, files: La
   }
 }
 
-async function makeFile(
+/** Closes it too. */
+async function fillFile(
   files: LayerFiles,
-  path: string,
+  fd: number,
   sizeBytes: number,
   header?: Uint8Array,
 ): Promise<void> {
-  const fd = await files.open(path, 'create')
   try {
     await files.truncate(fd, sizeBytes)
     if (header !== undefined) await settled((done) => files.write(fd, header, 0, done))
