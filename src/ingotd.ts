@@ -6,6 +6,7 @@ import type { FastifyInstance, FastifyPluginCallback } from 'fastify'
 import { systemClock } from './clock.js'
 import { systemCode, DaemonError } from './errors.js'
 import type { Config } from './config.js'
+import { BootCredentials } from './control/boot-credentials.js'
 import { Claims } from './control/claims.js'
 import type { NetworkDoctor } from './control/doctor/network-doctor.js'
 import { EventIntake } from './control/event-intake.js'
@@ -29,6 +30,7 @@ import { HttpListener } from './http/listener.js'
 import { JournalFiles } from './netboot/dhcp/journal-files.js'
 import { LeaseJournal } from './netboot/dhcp/lease-journal.js'
 import { networkDoctor } from './wiring/network.js'
+import type { BootLife } from './wiring/boot-http.js'
 import { netbootServices } from './wiring/netboot.js'
 import { apiRoutes } from './operator/api/routes.js'
 import { API_PREFIX } from './operator/api/schema.js'
@@ -71,13 +73,14 @@ await runDaemon('ingotd', async (context) => {
   const onUp = (): Promise<void> => wishes.apply().then(ignore)
   const leases = await leaseJournal(context, { registry, dirs, intake })
   const { doctor, watch } = networkDoctor(config, registry, intake)
+  const life = bootLife(config, registry, intake)
   return [
     end,
     leases,
     doctor.probe,
     tgt?.watch(onUp) ?? targetSupervisor(context, { client, take: emit, onUp }),
     doctor.answers,
-    ...(await netbootServices(context, registry, emit, { leases, watch })),
+    ...(await netbootServices(context, registry, life, { leases, watch })),
     await api(context, { registry, intake, jobs, dirs, client, wishes, leases, doctor }),
   ]
 })
@@ -100,6 +103,16 @@ async function leaseJournal(
 /** Nobody may write layers that are made raw files: an ingot-targetd that outlived its ingotd would. */
 function lockTarget({ target }: Config, { stateDir }: StateDirs): ReturnType<typeof lockState> | undefined {
   return target.driver === 'tgt' ? lockState(join(stateDir, 'targetd.lock'), 'ingot-targetd') : undefined
+}
+
+function bootLife(config: Config, registry: Registry, intake: EventIntake): BootLife {
+  const credentials = new BootCredentials({
+    registry,
+    hasScript: (serverId) => intake.reached(serverId).has('script'),
+    canRotateSecret: config.target.driver === 'embedded',
+  })
+  intake.watch((serverId, stage) => credentials.onStage(serverId, stage))
+  return { emit: (event) => intake.take(event), watch: (onStage) => intake.watch(onStage), credentials }
 }
 
 function makeDirectories(dirs: StateDirs, config: Config): void {

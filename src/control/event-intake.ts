@@ -21,6 +21,7 @@ export class EventIntake {
   readonly #registry: Registry
   readonly #clock: Clock
   readonly #log: Logger
+  readonly #watchers: ((serverId: string, stage: Stage) => void)[] = []
   #sinceTrim = 0
 
   constructor(deps: { registry: Registry; clock: Clock; log: Logger }) {
@@ -39,6 +40,11 @@ export class EventIntake {
     } catch (err) {
       this.#log.error({ err, event }, 'event could not be recorded')
     }
+  }
+
+  /** Has `onStage` told of every stage that a server reaches, before it is recorded. */
+  watch(onStage: (serverId: string, stage: Stage) => void): void {
+    this.#watchers.push(onStage)
   }
 
   /** The stages that the latest boot of a server has reached. */
@@ -93,6 +99,7 @@ export class EventIntake {
   }
 
   #advance(server: ServerRecord, stage: Stage): void {
+    for (const onStage of this.#watchers) onStage(server.id, stage)
     if (stage === 'ready') this.#registry.servers.setStatus(server.id, 'ACTIVE')
   }
 

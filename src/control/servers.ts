@@ -1,9 +1,10 @@
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import type { Clock } from '../clock.js'
 import { DaemonError } from '../errors.js'
 import type { DaemonEvent } from '../events.js'
 import type { ImageRecord, MachineRecord, ServerRecord, VolumeRecord } from '../registry/records.js'
 import type { Registry } from '../registry/registry.js'
+import { newBootToken, newChapSecret } from './boot-credentials.js'
 import type { Claims } from './claims.js'
 import { checkName } from './names.js'
 import type { PowerDriver } from './power/power.js'
@@ -132,6 +133,13 @@ export class Servers {
     return this.get(server.id)
   }
 
+  /** Has the next boot show the rescue menu on the console, or not after all. @throws DaemonError NOT_FOUND */
+  rescue(idOrName: string, isWanted: boolean): ServerRecord {
+    const { id } = this.get(idOrName)
+    this.#deps.registry.servers.change(id, { rescue: isWanted ? 'wanted' : undefined })
+    return this.get(id)
+  }
+
   /**
    * Powers the machine off and deletes the server and its system volume; data volumes are detached and stay.
    * @throws DaemonError NOT_FOUND, POWER_FAILED; IN_USE while the system volume has snapshots, WRONG_STATE
@@ -258,12 +266,12 @@ function newServer(
     status: 'SHUTOFF',
     instanceId: `i-${randomUUID()}`,
     bootIntent: 'server',
+    rescue: undefined,
     iqn: `${SERVER_IQN_PREFIX}${id}`,
     initiatorIqn: `${IQN_PREFIX}:machine:${parts.machine.id}`,
     chapUser: `m-${parts.machine.id.slice(0, 8)}`,
-    // RFC 7143 §9.2.1 asks for 96 random bits at least; iPXE and Windows take no more than 16 characters.
-    chapSecret: randomBytes(12).toString('base64url'),
-    bootToken: randomBytes(16).toString('hex'),
+    chapSecret: newChapSecret(),
+    bootToken: newBootToken(),
     addressing: input.addressing,
     sshKeys: input.sshKeys,
     userData: input.userData,

@@ -39,6 +39,8 @@ export interface BootAnswer {
   readonly nextServer?: string
   /** Option 60 of the reply; OVMF's HTTP boot refuses an OFFER without `HTTPClient`. */
   readonly vendorClass?: 'PXEClient' | 'HTTPClient'
+  /** What `bootFile` is, without what changes from boot to boot: `script`, `loader snponly.efi by TFTP`. */
+  readonly gives?: string
   /** Why, in words, for the event and the debug log. */
   readonly reason: string
   /** What an operator must be told: the machine cannot boot like this. */
@@ -48,6 +50,14 @@ export interface BootAnswer {
 /** Whether firmware or a loader asks; an operating system names neither a class of these nor an architecture. */
 export function asksToBoot(client: BootClient): boolean {
   return client.isIpxe || client.isHttpClient || client.isPxeClient || client.arch !== undefined
+}
+
+/** The user class that our scripts set before they ask for an address again: no boot begins with that. */
+export const SCRIPT_CLASS = 'ingot-script'
+
+/** Whether one of our scripts asks, having fetched itself already. */
+export function isScriptClient(client: BootClient): boolean {
+  return client.userClass === SCRIPT_CLASS
 }
 
 /** What was seen of a client, for an operator: `60 "PXEClient:Arch:00007", 77 none, 93 7, 175 absent`. */

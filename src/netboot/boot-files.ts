@@ -6,6 +6,8 @@ import { systemCode } from '../errors.js'
 /** An opened boot file. The owner calls `close` once. */
 export interface BootFile {
   readonly sizeBytes: number
+  /** Another one when the content is (RFC 9110 §8.8.3), where the file is on disk. */
+  readonly etag?: string
   /** `length` bytes at `offset`: a view where the file is cached, a promise where it is read from disk. */
   read(offset: number, length: number): Uint8Array | Promise<Uint8Array>
   close(): Promise<void>
@@ -84,11 +86,12 @@ export class BootFiles {
     try {
       const stat = await handle.stat()
       if (!stat.isFile()) return undefined
+      const etag = `"${stat.mtimeMs}-${stat.size}"`
       if (stat.size > this.#cachedFileBytes) {
         isKept = true
-        return onDisk(handle, stat.size)
+        return { ...onDisk(handle, stat.size), etag }
       }
-      return inMemory(await this.#cached(`${real} ${stat.mtimeMs} ${stat.size}`, handle, stat.size))
+      return { ...inMemory(await this.#cached(`${real} ${etag}`, handle, stat.size)), etag }
     } finally {
       if (!isKept) await handle.close()
     }

@@ -6,11 +6,13 @@ import type { Loader, LoaderTable } from './loader-table.js'
 export interface BootTarget {
   readonly serverId: string
   readonly serverName: string
-  /** `server` boots from its disk in the target, `local` from a disk in the machine. */
-  readonly intent: 'server' | 'local'
+  /** `server` boots from its disk in the target, `rescue` asks at the console first, `local` from a disk in the machine. */
+  readonly intent: 'server' | 'rescue' | 'local'
   /** The secret part of this server's boot URLs; letters, digits, `-` and `_`. */
   readonly bootToken: string
   readonly firmware: 'bios' | 'uefi'
+  /** The NIC that its registration says it boots from; lower case with colons. */
+  readonly bootMac: string
   /** The machine's own loader instead of the table's, for every firmware it may have. */
   readonly loader?: string | undefined
   readonly iqn: string
@@ -34,7 +36,7 @@ export interface BootPolicy {
 
 /** Which script a machine gets, and why. */
 export interface ScriptChoice {
-  readonly script: 'server' | 'local' | 'unknown'
+  readonly script: 'server' | 'rescue' | 'local'
   readonly reason: string
 }
 
@@ -61,19 +63,27 @@ export function decideBoot(
   }
   if (client.isIpxe) {
     const bootFile = `${bootUrl(policy, record.bootToken)}/script`
-    return { bootFile, nextServer: policy.address, reason: `script of server ${record.serverName} for iPXE` }
+    return {
+      bootFile,
+      nextServer: policy.address,
+      gives: 'script',
+      reason: `script of server ${record.serverName} for iPXE`,
+    }
   }
   if (asksToBoot(client)) return loaderAnswer(client, record, policy)
   return { reason: 'address only: neither PXE, HTTP boot nor iPXE asks (an operating system does)' }
 }
 
 /** Which script a server gets when its iPXE asks; the same rule as {@link decideBoot}, asked later. */
-export function decideScript(record: BootTarget | undefined): ScriptChoice {
-  if (record === undefined) return { script: 'unknown', reason: 'no server has this machine' }
-  if (record.intent === 'local') {
-    return { script: 'local', reason: `server ${record.serverName} boots from its local disk` }
+export function decideScript({ intent, serverName, iqn }: BootTarget): ScriptChoice {
+  switch (intent) {
+    case 'local':
+      return { script: 'local', reason: `server ${serverName} boots from its local disk` }
+    case 'rescue':
+      return { script: 'rescue', reason: `server ${serverName} asks at its console what to boot` }
+    case 'server':
+      return { script: 'server', reason: `server ${serverName} boots from ${iqn}` }
   }
-  return { script: 'server', reason: `server ${record.serverName} boots from ${record.iqn}` }
 }
 
 // Chosen by what asks now, never by what the machine is said to be: one box asks as BIOS, UEFI and HTTP client.
@@ -87,13 +97,15 @@ function loaderAnswer(client: BootClient, record: BootTarget, policy: BootPolicy
     return { reason: `address only: ${file} is given by PXE, its GRUB cannot go on by HTTP` }
   }
   if (!isByHttp(client, row)) {
-    return { bootFile: file, nextServer: policy.address, reason: `loader ${file} by TFTP for ${kind}` }
+    const gives = `loader ${file} by TFTP`
+    return { bootFile: file, nextServer: policy.address, gives, reason: `${gives} for ${kind}` }
   }
   // UEFI 2.10 §24.7.3.1: without HTTPClient in the reply OVMF (2022.11) repeats its DISCOVER for ever.
   return {
-    bootFile: `http://${policy.address}:${policy.httpPort}/boot/loaders/${encodeURIComponent(file)}`,
+    bootFile: `${bootUrl(policy, record.bootToken)}/loaders/${encodeURIComponent(file)}`,
     nextServer: policy.address,
     vendorClass: 'HTTPClient',
+    gives: `loader ${file} by HTTP`,
     reason: `loader ${file} by HTTP for ${kind}`,
   }
 }

@@ -153,4 +153,8 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE nics ADD COLUMN switch_port TEXT;      -- DHCP option 82: hex of 82.1, a slash, hex of 82.2
   CREATE UNIQUE INDEX nics_switch_port ON nics (switch_port);
   `,
+  `
+  -- the one boot that asks at the console what to boot: the next one, or the one in progress
+  ALTER TABLE servers ADD COLUMN rescue TEXT CHECK (rescue IN ('wanted', 'shown'));
+  `,
 ]

@@ -91,6 +91,8 @@ export interface ServerRecord {
   readonly status: 'BUILD' | 'ACTIVE' | 'SHUTOFF' | 'REBOOT' | 'ERROR'
   readonly instanceId: string
   readonly bootIntent: 'server' | 'local'
+  /** Its next boot shows the rescue menu; the one in progress does. */
+  readonly rescue: 'wanted' | 'shown' | undefined
   readonly iqn: string
   readonly initiatorIqn: string
   readonly chapUser: string

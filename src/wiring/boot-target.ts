@@ -1,6 +1,6 @@
 import type { Config } from '../config.js'
 import type { BootTarget } from '../netboot/decide.js'
-import type { ServerRecord } from '../registry/records.js'
+import type { MachineRecord, ServerRecord } from '../registry/records.js'
 import type { Registry } from '../registry/registry.js'
 import { LUN, shownLun } from '../rootdisk/target/driver.js'
 
@@ -10,9 +10,10 @@ export function bootTargetOf(server: ServerRecord, registry: Registry, { target 
   return {
     serverId: server.id,
     serverName: server.name,
-    intent: server.bootIntent,
+    intent: server.rescue === undefined ? server.bootIntent : 'rescue',
     bootToken: server.bootToken,
     firmware: machine?.firmware ?? 'bios',
+    bootMac: machine?.nics[0]?.mac ?? '',
     loader: machine?.loader,
     iqn: server.iqn,
     initiatorIqn: server.initiatorIqn,
@@ -21,5 +22,44 @@ export function bootTargetOf(server: ServerRecord, registry: Registry, { target 
     portalAddress: target.address,
     portalPort: target.port,
     systemLun: shownLun(target.driver, LUN.system),
+  }
+}
+
+/** Finds what `netboot` has to know of the server behind a request, each time as the registry has it now. */
+export class BootTargets {
+  readonly #registry: Registry
+  readonly #config: Config
+
+  constructor(registry: Registry, config: Config) {
+    this.#registry = registry
+    this.#config = config
+  }
+
+  /** By a NIC of its machine. */
+  byMac(mac: string): BootTarget | undefined {
+    return this.#ofMachine(this.#registry.machines.findByMac(mac))
+  }
+
+  /** By a NIC of its machine, when the machine has the address too. */
+  byNic(mac: string, ip: string): BootTarget | undefined {
+    const machine = this.#registry.machines.findByMac(mac)
+    return machine?.nics.some((nic) => nic.ip === ip) === true ? this.#ofMachine(machine) : undefined
+  }
+
+  /** By the token of its boot in progress. */
+  byToken(token: string): BootTarget | undefined {
+    const server = this.#registry.servers.findByToken(token)
+    return server === undefined ? undefined : bootTargetOf(server, this.#registry, this.#config)
+  }
+
+  /** By the id of its deploy. */
+  byInstance(instanceId: string): Pick<BootTarget, 'serverId' | 'serverName'> | undefined {
+    const server = this.#registry.servers.findByInstance(instanceId)
+    return server === undefined ? undefined : { serverId: server.id, serverName: server.name }
+  }
+
+  #ofMachine(machine: MachineRecord | undefined): BootTarget | undefined {
+    const server = machine === undefined ? undefined : this.#registry.servers.findByMachine(machine.id)
+    return server === undefined ? undefined : bootTargetOf(server, this.#registry, this.#config)
   }
 }

@@ -1,11 +1,10 @@
 import { systemClock } from '../clock.js'
-import type { Config } from '../config.js'
 import type { SubnetConfig } from '../config-subnets.js'
 import { DaemonError } from '../errors.js'
 import type { EmitEvent } from '../events.js'
 import type { DecideBoot } from '../netboot/boot-client.js'
-import { BootDesk } from '../netboot/boot-desk.js'
-import type { BootPolicy, BootTarget } from '../netboot/decide.js'
+import type { BootDesk } from '../netboot/boot-desk.js'
+import type { BootPolicy } from '../netboot/decide.js'
 import { DhcpServer, type DhcpServerDeps } from '../netboot/dhcp/dhcp-server.js'
 import { DhcpSubnets, ServedSubnet, type DhcpMachine } from '../netboot/dhcp/dhcp-subnets.js'
 import type { LeaseStore } from '../netboot/dhcp/lease-store.js'
@@ -13,7 +12,6 @@ import { RELAY, relaySubOption } from '../netboot/dhcp/relay-info.js'
 import type { DhcpWatch } from '../netboot/dhcp/sighting.js'
 import type { Registry } from '../registry/registry.js'
 import { switchPortName } from '../wire/switch-port.js'
-import { bootTargetOf } from './boot-target.js'
 import { firstSocket, type EntryContext } from './entry.js'
 
 type DhcpContext = EntryContext & { readonly leases: LeaseStore }
@@ -21,6 +19,7 @@ type DhcpContext = EntryContext & { readonly leases: LeaseStore }
 /** What the DHCP servers are handed beyond configuration, registry and leases. */
 export interface DhcpWishes {
   readonly emit: EmitEvent
+  readonly desk: BootDesk
   readonly policyAt: (address: string) => BootPolicy
   readonly watch?: DhcpWatch | undefined
 }
@@ -29,12 +28,10 @@ export interface DhcpWishes {
 export function dhcpServers(
   context: DhcpContext,
   registry: Registry,
-  { emit, policyAt, watch }: DhcpWishes,
+  { emit, desk, policyAt, watch }: DhcpWishes,
 ): readonly DhcpServer[] {
   const { config, sockets } = context
   const { boot } = config
-  const findTarget = (mac: string): BootTarget | undefined => bootTargetByMac(mac, registry, config)
-  const desk = new BootDesk({ findTarget, emit, clock: systemClock })
   const served = servedSubnets(context, registry, ({ address }) => {
     const policy = policyAt(address)
     return (client) => desk.answer(client, policy)
@@ -142,10 +139,4 @@ function switchPorts(relayInfo: Uint8Array | undefined): string[] {
     switchPortName(undefined, remote),
   ]
   return names.filter((name) => name !== undefined)
-}
-
-function bootTargetByMac(mac: string, registry: Registry, config: Config): BootTarget | undefined {
-  const machine = registry.machines.findByMac(mac)
-  const server = machine === undefined ? undefined : registry.servers.findByMachine(machine.id)
-  return server === undefined ? undefined : bootTargetOf(server, registry, config)
 }

@@ -2,15 +2,13 @@ import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { systemClock } from '../clock.js'
 import type { Config } from '../config.js'
-import { bootTargetOf } from './boot-target.js'
+import { bootDesk, bootHttp, type BootLife } from './boot-http.js'
+import { BootTargets } from './boot-target.js'
 import { dhcpServers } from './dhcp.js'
 import { routerAdvertisers } from './network.js'
 import type { EntryContext } from './entry.js'
-import type { EmitEvent } from '../events.js'
-import { HttpListener } from '../http/listener.js'
 import { BootFiles } from '../netboot/boot-files.js'
-import { bootRoutes } from '../netboot/boot-routes.js'
-import type { BootPolicy, BootTarget } from '../netboot/decide.js'
+import type { BootPolicy } from '../netboot/decide.js'
 import type { LeaseStore } from '../netboot/dhcp/lease-store.js'
 import { loadGrubTemplates, type GrubTemplates } from '../netboot/grub/grub-config.js'
 import { SIGNED_PARTS } from '../netboot/grub/signed-parts.js'
@@ -33,31 +31,23 @@ const BOOT_DIRECTORIES = ['../../../boot', '../../boot'].map((path) =>
 export async function netbootServices(
   context: EntryContext,
   registry: Registry,
-  emit: EmitEvent,
+  life: BootLife,
   { leases, watch }: { readonly leases: LeaseStore; readonly watch?: DhcpWatch },
 ): Promise<readonly Service[]> {
+  const { emit } = life
   const { config, log, sockets } = context
   const { boot } = config
   if (boot === undefined) return []
   const { loaders, templates, grubTemplates } = await bootData()
   const policyAt = (address: string): BootPolicy => ({ address, httpPort: boot.httpPort, loaders })
   const files = new BootFiles({ directories: boot.loaderDirs, aliases: SIGNED_PARTS })
-  const findByToken = (token: string): BootTarget | undefined => {
-    const server = registry.servers.findByToken(token)
-    return server === undefined ? undefined : bootTargetOf(server, registry, config)
-  }
+  const targets = new BootTargets(registry, config)
+  const desk = bootDesk(targets, life)
   const signedAt = (address: string): SignedPath =>
-    signedPath({ config, registry, templates: grubTemplates, findByToken, emit }, policyAt(address))
+    signedPath({ config, registry, templates: grubTemplates, targets, life }, policyAt(address))
   const http = endpoints(config, sockets.get('boot-http')).map(({ address, fd }) => {
-    const endpoint = fd === undefined ? { host: address, port: boot.httpPort } : { fd }
-    return new HttpListener({
-      options: { name: 'boot', endpoint },
-      routes: [
-        bootRoutes({ findByToken, policy: policyAt(address), templates, files, emit, clock: systemClock }),
-        signedAt(address).routes,
-      ],
-      log,
-    })
+    const parts = { desk, policy: policyAt(address), templates, files }
+    return bootHttp({ log, fd, targets, life, also: signedAt(address).routes }, parts)
   })
   const tftp = endpoints(config, sockets.get('tftp')).map((endpoint) => {
     const own = machineFiles({ registry, config, leases }, policyAt(endpoint.address))
@@ -65,7 +55,7 @@ export async function netbootServices(
     const options = tftpOptions(config, endpoint)
     return new TftpServer({ options, files, ...made, emit, clock: systemClock, log })
   })
-  const dhcp = dhcpServers({ ...context, leases }, registry, { emit, policyAt, watch })
+  const dhcp = dhcpServers({ ...context, leases }, registry, { emit, desk, policyAt, watch })
   const first = [loaderCheck(loaders, files, emit), ...(await routerAdvertisers(context, emit))]
   return [...first, ...http, ...(boot.isTftpEnabled ? tftp : []), ...dhcp]
 }

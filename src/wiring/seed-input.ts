@@ -21,7 +21,7 @@ export function seedInputOf(server: ServerRecord, machine: MachineRecord, config
     sshKeys: server.sshKeys,
     ...(server.userData && { userData: server.userData }),
     network: networkOf(server, machine, config),
-    phoneHomeUrl: `${bootUrl(policy, server.bootToken)}/ready`,
+    phoneHomeUrl: `${bootUrl(policy, server.instanceId)}/ready`,
   }
 }
 

@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import { join } from 'node:path'
 import type { Config } from '../config.js'
-import { bootTargetOf } from './boot-target.js'
+import type { BootLife } from './boot-http.js'
+import type { BootTargets } from './boot-target.js'
 import { stateDirs } from '../control/state-dirs.js'
-import type { EmitEvent } from '../events.js'
 import { BootFiles } from '../netboot/boot-files.js'
-import type { BootPolicy, BootTarget } from '../netboot/decide.js'
+import type { BootPolicy } from '../netboot/decide.js'
 import type { GrubTemplates } from '../netboot/grub/grub-config.js'
 import { GrubDesk, type GrubDeskDeps } from '../netboot/grub/grub-desk.js'
 import { grubRoutes } from '../netboot/grub/grub-routes.js'
@@ -19,8 +19,8 @@ export interface SignedPathDeps {
   readonly config: Config
   readonly registry: Registry
   readonly templates: GrubTemplates
-  readonly findByToken: (token: string) => BootTarget | undefined
-  readonly emit: EmitEvent
+  readonly targets: BootTargets
+  readonly life: BootLife
 }
 
 /** What the signed path adds to a segment's TFTP and HTTP listeners. */
@@ -40,13 +40,9 @@ export function signedPath(
 }
 
 function grubDesk(deps: SignedPathDeps, policy: Pick<BootPolicy, 'address' | 'httpPort'>): GrubDesk {
-  const { registry, config, ...shared } = deps
+  const { registry, config, templates, targets, life } = deps
   const { layersDir } = stateDirs(config.stateDir, config.runDir)
   const files = new BootFiles({ directories: [layersDir] })
-  const targetOfMachine = (machineId = ''): BootTarget | undefined => {
-    const server = registry.servers.findByMachine(machineId)
-    return server === undefined ? undefined : bootTargetOf(server, registry, config)
-  }
   const imageOf = (serverId: string): ImageRecord | undefined => {
     const imageId = registry.servers.get(serverId)?.imageId
     return imageId === undefined ? undefined : registry.images.get(imageId)
@@ -56,13 +52,16 @@ function grubDesk(deps: SignedPathDeps, policy: Pick<BootPolicy, 'address' | 'ht
     return layerId === undefined ? undefined : files.open(join(layerId, file))
   }
   return new GrubDesk({
-    ...shared,
+    templates,
     policy,
     openKernel,
+    emit: life.emit,
+    findByToken: (token) => targets.byToken(token),
+    scriptAsked: (serverId) => life.credentials.scriptAsked(serverId),
     findTarget: (mac, ip) => {
       const asking = registry.machines.findByIp(ip)
       const isAnother = asking !== undefined && registry.machines.findByMac(mac)?.id !== asking.id
-      return isAnother ? undefined : targetOfMachine(registry.machines.findByMac(mac)?.id)
+      return isAnother ? undefined : targets.byMac(mac)
     },
     kernelArguments: (serverId) => imageOf(serverId)?.kernelArguments,
   })

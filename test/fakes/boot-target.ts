@@ -8,6 +8,7 @@ export function bootTarget(instead: Partial<BootTarget> = {}): BootTarget {
     intent: 'server',
     bootToken: 'tok_EN-1',
     firmware: 'uefi',
+    bootMac: '52:54:00:12:34:56',
     iqn: 'iqn.2026-01.org.example:web1',
     initiatorIqn: 'iqn.2026-01.org.example:initiator.web1',
     chapUser: 'web1',

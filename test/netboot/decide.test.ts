@@ -23,7 +23,7 @@ const client = (instead: Partial<BootClient>): BootClient => ({
 const pxe = (arch: number): BootClient => client({ isPxeClient: true, arch })
 const http = (arch: number): BootClient => client({ isHttpClient: true, arch })
 const url = (file: string): Partial<BootAnswer> => ({
-  bootFile: `http://198.18.0.1:8080/boot/loaders/${file}`,
+  bootFile: `http://198.18.0.1:8080/boot/tok_EN-1/loaders/${file}`,
   vendorClass: 'HTTPClient',
 })
 const nothing = { bootFile: undefined, vendorClass: undefined }
@@ -193,7 +193,7 @@ void t.test('no trouble is made of a machine that is not to boot from us', (t) =
 void t.test('the script follows the intent', (t) => {
   t.equal(decideScript(bootTarget()).script, 'server')
   t.equal(decideScript(local).script, 'local')
-  t.equal(decideScript(undefined).script, 'unknown')
+  t.equal(decideScript(bootTarget({ intent: 'rescue' })).script, 'rescue')
   t.end()
 })
 

@@ -10,6 +10,7 @@ import { BootFiles } from '../../src/netboot/boot-files.js'
 import { bootRoutes } from '../../src/netboot/boot-routes.js'
 import { loadScriptTemplates } from '../../src/netboot/ipxe/script.js'
 import { TftpServer } from '../../src/netboot/tftp/tftp-server.js'
+import { IDLE_BOOTS } from '../fakes/idle-boots.js'
 import { download } from '../fakes/lossy-tftp-client.js'
 import { ManualClock } from '../fakes/manual-clock.js'
 
@@ -97,7 +98,7 @@ async function serveHttp(t: Test): Promise<Served & { readonly port: number }> {
     options: { name: 'boot', endpoint: { host: HOST, port: 0 } },
     routes: [
       bootRoutes({
-        findByToken: () => undefined,
+        ...IDLE_BOOTS,
         policy: { address: HOST, httpPort: 8080 },
         templates: await loadScriptTemplates('boot'),
         files: new BootFiles({ directories: [served.directory] }),
@@ -158,7 +159,7 @@ void t.test(
       '%u002e',
       '..;/secret',
     ]) {
-      const { status, text } = await rawGet(port, `/boot/loaders/${path}`)
+      const { status, text } = await rawGet(port, `/boot/token/loaders/${path}`)
       t.ok([400, 404, 414].includes(status), `${String(status)} ${path.slice(0, 60)}`)
       t.notMatch(text, SECRET)
       t.notMatch(text, 'root:')
@@ -166,7 +167,7 @@ void t.test(
     const kinds = events.map(({ kind }) => kind)
     t.same(kinds, [...new Set(kinds)])
     t.ok(isHarmless(events), 'whose words are printable and short')
-    t.match(await rawGet(port, '/boot/loaders/good.efi'), { status: 200, text: GOOD })
+    t.match(await rawGet(port, '/boot/token/loaders/good.efi'), { status: 200, text: GOOD })
   },
 )
 
@@ -181,7 +182,9 @@ void t.test('tricks in place of a token or of the whole path are 404', async (t)
     '/../secret',
     '//etc/passwd',
     'http://elsewhere/../secret',
-    '/boot/loaders/../../secret',
+    '/boot/token/loaders/../../secret',
+    '/boot/loaders/good.efi',
+    '/boot/other/loaders/good.efi',
     `/boot/${'x'.repeat(5000)}/script`,
   ]) {
     for (const method of ['GET', 'HEAD']) {

@@ -50,7 +50,7 @@ const CLIENTS: Readonly<Record<string, Get>> = {
     '-sSf',
     '-o',
     local,
-    `http://${address}/boot/loaders/${name}`,
+    `http://${address}/boot/token/loaders/${name}`,
   ],
   'npm tftp with windows': (address, name, local) => [
     ...[process.execPath, '-e', NPM_CLIENT, address, name, local, '16', '1468'],

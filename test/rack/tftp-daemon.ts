@@ -6,13 +6,15 @@ import { systemClock } from '../../src/clock.js'
 import { HttpListener } from '../../src/http/listener.js'
 import { BootFiles } from '../../src/netboot/boot-files.js'
 import { bootRoutes } from '../../src/netboot/boot-routes.js'
+import { IDLE_BOOTS } from '../fakes/idle-boots.js'
 import { TftpServer } from '../../src/netboot/tftp/tftp-server.js'
 
 const [directory = '', ...addresses] = process.argv.slice(2)
 const log = pino({ level: 'silent' })
 const files = new BootFiles({ directories: [directory] })
 const emit = (): void => undefined
-const templates = { server: '#!ipxe\n', local: '#!ipxe\n', unknown: '#!ipxe\n' }
+const script = '#!ipxe\n'
+const templates = { server: script, rescue: script, local: script, stopped: script, unknown: script }
 
 const services = addresses.flatMap((address) => [
   new TftpServer({ options: { address }, files, emit, clock: systemClock, log }),
@@ -20,7 +22,7 @@ const services = addresses.flatMap((address) => [
     options: { name: 'boot', endpoint: { host: address, port: 80 } },
     routes: [
       bootRoutes({
-        findByToken: () => undefined,
+        ...IDLE_BOOTS,
         policy: { address, httpPort: 80 },
         templates,
         files,

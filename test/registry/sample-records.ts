@@ -82,6 +82,7 @@ export const SERVER: ServerRecord = {
   status: 'BUILD',
   instanceId: 'instance-1',
   bootIntent: 'server',
+  rescue: undefined,
   iqn: 'iqn.2026-11.test.ingot:web-1',
   initiatorIqn: 'iqn.2026-11.test.ingot:host:web-1',
   chapUser: 'web-1',

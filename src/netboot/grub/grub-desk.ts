@@ -15,6 +15,8 @@ export interface GrubDeskDeps {
   /** What the kernel beside a server's image is started with; undefined when it has none. */
   readonly kernelArguments: (serverId: string) => string | undefined
   readonly openKernel: (serverId: string, file: KernelFile) => Promise<BootFile | undefined>
+  /** A configuration is about to be sent: the boot's own secret is made. */
+  readonly scriptAsked: (serverId: string) => void
   readonly templates: GrubTemplates
   /** Where the machines reach us. */
   readonly policy: Pick<BootPolicy, 'address' | 'httpPort'>
@@ -65,8 +67,10 @@ export class GrubDesk {
     const kept = target && kernelArguments(target.serverId)
     const { config, reason } = decideGrubConfig(target, kept)
     if (target === undefined) return renderGrubConfig(templates[config])
+    if (config === 'server') this.#deps.scriptAsked(target.serverId)
     this.#tell(config, reason, { serverId: target.serverId, mac, ip })
-    return renderGrubConfig(templates[config], { target, kernelArguments: kept, mac, policy })
+    const now = findTarget(mac, ip) ?? target
+    return renderGrubConfig(templates[config], { target: now, kernelArguments: kept, mac, policy })
   }
 
   #tell(config: GrubConfigName, reason: string, who: { serverId: string; mac: string; ip: string }): void {

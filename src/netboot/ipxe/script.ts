@@ -4,15 +4,18 @@ import { DaemonError } from '../../errors.js'
 import { bootUrl, decideScript, type BootPolicy, type BootTarget } from '../decide.js'
 import { scriptValue, type ScriptForm } from './script-value.js'
 
-const SCRIPTS = ['server', 'local', 'unknown'] as const
+const SCRIPTS = ['server', 'rescue', 'local', 'stopped', 'unknown'] as const
+
+/** One of `boot/*.ipxe`. */
+type ScriptName = (typeof SCRIPTS)[number]
 
 /** The texts of `boot/*.ipxe`, by script name, checked and without their comments. */
-export type ScriptTemplates = Readonly<Record<(typeof SCRIPTS)[number], string>>
+export type ScriptTemplates = Readonly<Record<ScriptName, string>>
 
 /** A script and the reason it is that one. */
 export interface RenderedScript {
   readonly text: string
-  readonly script: 'server' | 'local' | 'unknown'
+  readonly script: ScriptName
   readonly reason: string
 }
 
@@ -27,35 +30,57 @@ const VALUE_NAMES: ReadonlySet<string> = new Set([
   'portalAddress',
   'portalPort',
   'systemLun',
+  'bootMac',
 ])
 
+const MAGIC = '#!ipxe\n'
+
 /**
- * Reads `server.ipxe`, `local.ipxe` and `unknown.ipxe` from `directory`.
+ * Reads the templates from `directory`.
  * @throws DaemonError CONFIG_INVALID when one is no iPXE script or has a placeholder we do not know
  */
 export async function loadScriptTemplates(directory: string): Promise<ScriptTemplates> {
-  const [server, local, unknown] = await Promise.all(
-    SCRIPTS.map(async (name) => checkedTemplate(name, await readTemplate(join(directory, `${name}.ipxe`)))),
-  )
-  return { server: server ?? '', local: local ?? '', unknown: unknown ?? '' }
+  const read = async (name: ScriptName): Promise<[ScriptName, string]> => {
+    return [name, checkedTemplate(name, await readTemplate(join(directory, `${name}.ipxe`)))]
+  }
+  const templates = Object.fromEntries(await Promise.all(SCRIPTS.map(read))) as ScriptTemplates // one of each
+  // What the menu's `disk` boots is the server's own script.
+  return { ...templates, rescue: templates.rescue + templates.server.slice(MAGIC.length) }
 }
 
 /**
- * The script for `target` (undefined: a machine that no server has).
+ * The script for `target`.
  * @param policy where the machine reaches us
  */
 export function renderScript(
   templates: ScriptTemplates,
-  target: BootTarget | undefined,
+  target: BootTarget,
   policy: Pick<BootPolicy, 'address' | 'httpPort'>,
 ): RenderedScript {
   const choice = decideScript(target)
-  const values = target === undefined ? {} : valuesOf(target)
-  const reportUrl = target === undefined ? '' : bootUrl(policy, target.bootToken)
-  const text = templates[choice.script].replace(PLACEHOLDER, (_whole, name: string, form: string) =>
+  return { text: fill(templates[choice.script], target, policy), ...choice }
+}
+
+/** What a machine is sent that fetches its script again and again. */
+export function renderStopped(
+  templates: ScriptTemplates,
+  target: BootTarget,
+  policy: Pick<BootPolicy, 'address' | 'httpPort'>,
+): RenderedScript {
+  const reason = `server ${target.serverName} fetched its script again and again`
+  return { text: fill(templates.stopped, target, policy), script: 'stopped', reason }
+}
+
+function fill(
+  template: string,
+  target: BootTarget,
+  policy: Pick<BootPolicy, 'address' | 'httpPort'>,
+): string {
+  const values = valuesOf(target)
+  const reportUrl = bootUrl(policy, target.bootToken)
+  return template.replace(PLACEHOLDER, (_whole, name: string, form: string) =>
     form === 'url' ? reportUrl : scriptValue(values[name] ?? '', form as ScriptForm),
   )
-  return { text, ...choice }
 }
 
 function valuesOf(target: BootTarget): Record<string, string> {
@@ -68,6 +93,7 @@ function valuesOf(target: BootTarget): Record<string, string> {
     portalAddress: target.portalAddress,
     portalPort: String(target.portalPort),
     systemLun: target.systemLun.toString(16), // RFC 4173 §5: hexadecimal
+    bootMac: target.bootMac,
   }
 }
 
@@ -81,7 +107,7 @@ async function readTemplate(path: string): Promise<string> {
 
 function checkedTemplate(name: string, file: string): string {
   const text = file.replace(/\n#.*/g, '') // comments stay here: they cost the firmware time and tell it nothing
-  if (!text.startsWith('#!ipxe\n')) {
+  if (!text.startsWith(MAGIC)) {
     throw new DaemonError('CONFIG_INVALID', `boot script ${name}.ipxe does not begin with #!ipxe`)
   }
   for (const [whole, value = '', form = ''] of text.matchAll(PLACEHOLDER)) {

@@ -13,6 +13,7 @@ import {
   NewMachineBody,
   NewServerBody,
   PowerBody,
+  RescueBody,
   type ImageVerdict,
 } from './schema.js'
 import { eventView, imageView, jobView, machineView, serverView, timelineView } from './views.js'
@@ -40,6 +41,7 @@ export function apiRoutes(deps: ApiDeps): (app: FastifyInstance) => void {
     imageRoutes(app, deps)
     serverRoutes(app, deps)
     powerRoutes(app, deps)
+    rescueRoute(app, deps)
     diskRoutes(app, deps)
     leaseRoutes(app, deps)
     jobRoutes(app, deps)
@@ -180,6 +182,17 @@ function powerRoutes(app: FastifyInstance, { servers }: ApiDeps): void {
     { schema: { body: PowerBody } },
     async (request, reply) => {
       await servers.reboot(request.params.id, request.body.force ?? false)
+      return reply.code(202).send({})
+    },
+  )
+}
+
+function rescueRoute(app: FastifyInstance, { servers }: ApiDeps): void {
+  app.post<ById & { Body: RescueBody }>(
+    '/servers/:id/rescue',
+    { schema: { body: RescueBody } },
+    (request, reply) => {
+      servers.rescue(request.params.id, request.body.cancel !== true)
       return reply.code(202).send({})
     },
   )

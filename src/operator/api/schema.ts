@@ -88,6 +88,10 @@ export type NewServerBody = Static<typeof NewServerBody>
 export const PowerBody = Type.Object({ force: Type.Optional(Type.Boolean()) }, strict)
 export type PowerBody = Static<typeof PowerBody>
 
+/** POST /servers/:id/rescue: the next boot shows a menu, unless `cancel` */
+export const RescueBody = Type.Object({ cancel: Type.Optional(Type.Boolean()) }, strict)
+export type RescueBody = Static<typeof RescueBody>
+
 const SizeBytes = Type.Integer({ minimum: 0 })
 
 /** POST /volumes: `size_bytes`, `snapshot` or both */
@@ -180,6 +184,8 @@ export interface ServerView {
   readonly ip: string | null
   readonly iqn: string
   readonly instance_id: string
+  /** Its next boot asks at the console what to boot, or the one in progress does. */
+  readonly rescue: boolean
   readonly addressing: string
   readonly volume_size_bytes: number
   /** Bytes the clone holds of its own on the host's disk. */

@@ -69,6 +69,7 @@ export function serverView(server: ServerRecord, registry: Registry, allocatedBy
     ip: machine?.nics[0]?.ip ?? null,
     iqn: server.iqn,
     instance_id: server.instanceId,
+    rescue: server.rescue !== undefined,
     addressing: server.addressing,
     volume_size_bytes: registry.volumes.get(server.volumeId)?.sizeBytes ?? 0,
     volume_allocated_bytes: allocatedBytes,

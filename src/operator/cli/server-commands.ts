@@ -51,6 +51,7 @@ export function serverCommands(program: Command, cli: Cli): void {
   const server = program.command('server').description('servers: machines with a disk of their own')
   createCommand(server, cli)
   powerCommands(server, cli)
+  rescueCommand(server, cli)
   diskCommands(server, cli)
   server.command('list').action(async () => {
     const { servers } = await cli.api().call<{ servers: ServerView[] }>('GET', `${API_PREFIX}/servers`)
@@ -130,6 +131,16 @@ function powerCommands(server: Command, cli: Cli): void {
     .action(async (id: string, options: WaitOptions & { force?: boolean }) => {
       await cli.api().call('POST', cli.path('servers', id, 'reboot'), { force: options.force ?? false })
       if (options.wait === true) await waitForReady(cli.api(), id, timeoutMs(options))
+    })
+}
+
+function rescueCommand(server: Command, cli: Cli): void {
+  server
+    .command('rescue <server>')
+    .description('ask at the console what to boot, at the next boot only; then reboot or start it')
+    .option('--cancel', 'boot as always after all')
+    .action(async (id: string, { cancel = false }: { cancel?: boolean }) => {
+      await cli.api().call('POST', cli.path('servers', id, 'rescue'), { cancel })
     })
 }
 

@@ -73,7 +73,11 @@ export class Exports {
     return {
       iqn: server.iqn,
       initiatorIqn: server.initiatorIqn,
-      chap: { user: server.chapUser, secret: server.chapSecret },
+      // Each boot has a secret of its own: the one of now, whenever the last reload was.
+      get chap() {
+        const now = registry.servers.get(server.id) ?? server
+        return { user: now.chapUser, secret: now.chapSecret }
+      },
       luns: [
         this.#lunOf(LUN.system, volume),
         { lun: LUN.seed, naa: seedNaa(server), serial: `seed-${server.id}`, open: openSeed },

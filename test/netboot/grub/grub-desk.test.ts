@@ -17,8 +17,10 @@ async function deskOf(
   kernelArguments: string | undefined,
 ): Promise<{ desk: GrubDesk; events: DaemonEvent[] }> {
   const events: DaemonEvent[] = []
+  let current = target
   const desk = new GrubDesk({
-    findTarget: (mac, ip) => (mac === MAC && ip === IP ? target : undefined),
+    findTarget: (mac, ip) => (mac === MAC && ip === IP ? current : undefined),
+    scriptAsked: () => (current = bootTarget({ chapSecret: 'secret-of-this-boot' })),
     findByToken: (token) => (token === target.bootToken ? target : undefined),
     kernelArguments: () => kernelArguments,
     openKernel: (serverId, file) =>
@@ -41,7 +43,7 @@ void t.test('GRUB is told to ask by its MAC, and then to boot its server, a step
   t.match(await textOf(await desk.virtualFile('grub/grub.cfg', IP)), 'grub.cfg-01-$net_default_mac')
   t.same(events, [])
   const config = await textOf(await desk.virtualFile(CONFIG, IP))
-  t.match(config, 'iscsi_password=secret-1')
+  t.match(config, 'iscsi_password=secret-of-this-boot')
   t.match(config, 'BOOTIF=01-52-54-00-b0-07-01')
   t.match(events, [{ kind: 'boot.script', stage: 'script', serverId: 's-1', mac: MAC }])
 })

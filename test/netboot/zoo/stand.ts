@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { systemClock } from '../../../src/clock.js'
+import { BootCredentials } from '../../../src/control/boot-credentials.js'
 import { parseConfig } from '../../../src/config.js'
 import type { DaemonEvent } from '../../../src/events.js'
 import { openRegistry, type Registry } from '../../../src/registry/registry.js'
@@ -151,7 +152,10 @@ export class Stand {
     const emit = (event: DaemonEvent): void => {
       if (event.mac !== SENTINEL.mac && event.ip !== SENTINEL.ip) this.events.push(event)
     }
-    const services = await netbootServices(context, this.registry, emit, { leases: leasesIn(this.registry) })
+    const { registry } = this
+    const credentials = new BootCredentials({ registry, hasScript: () => false, canRotateSecret: true })
+    const life = { emit, watch: () => undefined, credentials }
+    const services = await netbootServices(context, registry, life, { leases: leasesIn(registry) })
     for (const service of services) {
       await service.start((err) => this.errors.push(err.message))
       this.#services = [...this.#services, service]
