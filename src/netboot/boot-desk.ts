@@ -3,7 +3,9 @@ import type { EmitEvent, Stage } from '../events.js'
 import { asksToBoot, isScriptClient, seenOf, type BootAnswer, type BootClient } from './boot-client.js'
 import { decideBoot, type BootPolicy, type BootTarget } from './decide.js'
 import { limitEvents } from './event-limiter.js'
+import { isSignedLoader } from './grub/signed-parts.js'
 import { LoopDetector } from './loop-detector.js'
+import { RefusalWatch } from './refusal-watch.js'
 
 /** What the desk needs. */
 export interface BootDeskDeps {
@@ -18,11 +20,15 @@ export interface BootDeskDeps {
 /** What a script that is fetched over and over is to the loop detector. */
 const FETCHED_SCRIPT = 'script by HTTP'
 
+/** Option 93 of a BIOS, which knows no Secure Boot. */
+const BIOS = 0
+
 /** Where DHCP and HTTP ask what a client boots: {@link decideBoot} with its events, and an end to loops. */
 export class BootDesk {
   readonly #deps: BootDeskDeps
   readonly #tell: EmitEvent
   readonly #loops: LoopDetector
+  readonly #refusals: RefusalWatch
   /** MACs whose last question was firmware's; only of machines with a server. */
   readonly #booting = new Set<string>()
   /** What was last seen of the firmware of a server's machine, by server. */
@@ -32,6 +38,7 @@ export class BootDesk {
     this.#deps = deps
     this.#tell = limitEvents(deps.emit, deps.clock)
     this.#loops = new LoopDetector(deps.clock)
+    this.#refusals = new RefusalWatch(deps.clock)
   }
 
   /** The answer for the segment that `policy` describes; what stands in the way of booting becomes an event. */
@@ -39,6 +46,7 @@ export class BootDesk {
     const target = this.#targetOf(client)
     const decided = decideBoot(client, target, policy)
     const answer = target === undefined ? decided : this.#unlessLoop(client, target, decided)
+    if (target !== undefined) this.#watchRefusal(client, target, answer)
     const serverId = target?.serverId
     if (answer.trouble !== undefined)
       this.#tell({ ...answer.trouble, mac: client.mac, ...(serverId !== undefined && { serverId }) })
@@ -56,6 +64,7 @@ export class BootDesk {
 
   /** To be told every stage that a server reaches, and when its script reports: who gets further is in no loop. */
   onStage(serverId: string, stage: Stage | 'reported'): void {
+    this.#refusals.onStage(serverId, stage)
     if (stage === 'script') this.#loops.clear(serverId, FETCHED_SCRIPT)
     else if (stage !== 'dhcp' && stage !== 'loader') this.#loops.clear(serverId)
   }
@@ -80,6 +89,22 @@ export class BootDesk {
     return this.#deps.firmwareAsks(target.serverId) ? this.#deps.findTarget(client.mac) : target
   }
 
+  #watchRefusal(client: BootClient, target: BootTarget, { bootFile }: BootAnswer): void {
+    const { serverId } = target
+    if (!asksToBoot(client) || client.isIpxe || client.arch === BIOS) {
+      this.#refusals.ran(serverId)
+      return
+    }
+    const loader = this.#refusals.asks(serverId, bootFile?.split('/').pop())
+    if (loader === undefined) return
+    this.#deps.emit({
+      kind: 'boot.refused',
+      message: refusalMessage(target, loader),
+      mac: client.mac,
+      serverId,
+    })
+  }
+
   #unlessLoop(client: BootClient, { serverId, serverName }: BootTarget, answer: BootAnswer): BootAnswer {
     const { gives } = answer
     if (gives === undefined || isScriptClient(client)) return answer
@@ -94,6 +119,14 @@ export class BootDesk {
       trouble: { kind: 'boot.loop', message: loopMessage(serverName, gives, seenOf(client)) },
     }
   }
+}
+
+function refusalMessage({ serverName, machineName }: BootTarget, loader: string): string {
+  const what = `the machine of server ${serverName} fetched ${loader}, did not run it and asked again`
+  const why = isSignedLoader(loader)
+    ? 'its Secure Boot does not trust this shim or the GRUB that it loads (revoked, or other keys): its console says which'
+    : `Secure Boot: give it shimx64.efi: ingot machine set ${machineName} --loader shimx64.efi`
+  return `${what}. ${why}`
 }
 
 function loopMessage(serverName: string, thing: string, seen: string): string {

@@ -6,6 +6,7 @@ import type { Loader, LoaderTable } from './loader-table.js'
 export interface BootTarget {
   readonly serverId: string
   readonly serverName: string
+  readonly machineName: string
   /** `server` boots from its disk in the target, `rescue` asks at the console first, `local` from a disk in the machine. */
   readonly intent: 'server' | 'rescue' | 'local'
   /** The secret part of this server's boot URLs; letters, digits, `-` and `_`. */

@@ -10,6 +10,7 @@ export function bootTargetOf(server: ServerRecord, registry: Registry, { target 
   return {
     serverId: server.id,
     serverName: server.name,
+    machineName: machine?.name ?? '',
     intent: server.rescue === undefined ? server.bootIntent : 'rescue',
     bootToken: server.bootToken,
     firmware: machine?.firmware ?? 'bios',

@@ -5,6 +5,7 @@ export function bootTarget(instead: Partial<BootTarget> = {}): BootTarget {
   return {
     serverId: 's-1',
     serverName: 'web1',
+    machineName: 'm1',
     intent: 'server',
     bootToken: 'tok_EN-1',
     firmware: 'uefi',

@@ -189,3 +189,28 @@ void t.test('a script fetched again and again without a word is a loop; one that
   t.match(events, [{ kind: 'boot.loop', serverId: 's-1', message: /seen: nothing by DHCP/ }])
   t.end()
 })
+
+void t.test('a UEFI firmware that fetched its loader and asks again is told of, with what to do', (t) => {
+  const { desk, events, round } = bench()
+  round()
+  desk.onStage('s-1', 'loader')
+  desk.answer({ ...pxe(16), isHttpClient: true, isPxeClient: false, isDiscover: true }, POLICY)
+  const message = /fetched snponly\.efi, .* ingot machine set m1 --loader shimx64\.efi$/
+  t.match(
+    events.filter(({ kind }) => kind === 'boot.refused'),
+    [{ serverId: 's-1', mac: KNOWN, message }],
+  )
+  t.end()
+})
+
+void t.test('a loader that runs is not refused: iPXE, or a BIOS that comes back', (t) => {
+  const { desk, events, round } = bench()
+  for (const client of [IPXE, pxe(0)]) {
+    round()
+    desk.onStage('s-1', 'loader')
+    round(client)
+    round()
+  }
+  t.notOk(events.some(({ kind }) => kind === 'boot.refused'))
+  t.end()
+})

@@ -7,8 +7,8 @@ cd "$(dirname "$0")/../.."
 npm test
 export INGOT_FULL=1
 npx tap --disable-coverage --jobs=1 --timeout=3600 test/netboot/zoo/floods.test.ts \
-  test/rack/{guest-tgt,kills,data-disks,tftp-large,mutations}.test.ts
-for firmware in '' --uefi --native-pxe; do
+  test/rack/{guest-tgt,kills,data-disks,tftp-large,mutations,secure-boot}.test.ts
+for firmware in '' --uefi --native-pxe --secure-boot; do
   # shellcheck disable=SC2086  # no word at all for the first
   node dist/test/rack/demo.js $firmware
 done

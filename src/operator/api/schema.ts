@@ -45,7 +45,8 @@ export type NewMachineBody = Static<typeof NewMachineBody>
  */
 export const MachineChange = Type.Object(
   {
-    loader: Type.Optional(Type.Union([Type.String({ maxLength: 128 }), Type.Null()])),
+    // null first: the validator makes a string of it otherwise
+    loader: Type.Optional(Type.Union([Type.Null(), Type.String({ maxLength: 128 })])),
     switch_port: Type.Optional(Type.Union([SwitchPort, Type.Null()])),
   },
   strict,
