@@ -15,11 +15,12 @@ export function tftpOptions(
   { boot, subnets }: Config,
   { address, fd }: { readonly address: string; readonly fd?: number },
 ): TftpServerOptions {
+  const told = new Set([boot?.address, ...subnets.map((subnet) => subnet.address)])
   const mtus = subnets.flatMap((subnet) => (subnet.address === address ? (subnet.mtu ?? []) : []))
   return {
     address,
     ...(boot !== undefined && { port: boot.tftpPort }),
-    ...(fd !== undefined && { fd }),
+    ...(fd !== undefined && { fd, isOneOfMany: told.size > 1 }),
     ...(mtus.length > 0 && { limits: { blksize: Math.min(...mtus) - HEADER_BYTES } }),
   }
 }

@@ -1,5 +1,5 @@
 // Run by tftp-clients.test.ts inside a network namespace: TFTP on port 69 and HTTP on port 80 of each address given,
-// files from the directory given, until standard input ends.
+// files from the directory given, until standard input ends. With a socket inherited as descriptor 3: TFTP on it alone.
 import { once } from 'node:events'
 import pino from 'pino'
 import { systemClock } from '../../src/clock.js'
@@ -16,7 +16,9 @@ const emit = (): void => undefined
 const script = '#!ipxe\n'
 const templates = { server: script, rescue: script, local: script, stopped: script, unknown: script }
 
-const services = addresses.flatMap((address) => [
+const inherited = process.env['LISTEN_FDS'] === '1'
+const options = { address: addresses[0] ?? '', fd: 3, isOneOfMany: addresses.length > 1 }
+const all = addresses.flatMap((address) => [
   new TftpServer({ options: { address }, files, emit, clock: systemClock, log }),
   new HttpListener({
     options: { name: 'boot', endpoint: { host: address, port: 80 } },
@@ -33,6 +35,7 @@ const services = addresses.flatMap((address) => [
     log,
   }),
 ])
+const services = inherited ? [new TftpServer({ options, files, emit, clock: systemClock, log })] : all
 for (const service of services) {
   await service.start((err) => {
     throw err

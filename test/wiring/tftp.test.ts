@@ -66,6 +66,7 @@ void t.test('blocks fit the smallest MTU of the subnets that are told an address
     address: '198.18.1.1',
     port: 69,
     fd: 7,
+    isOneOfMany: true,
     limits: { blksize: 1368 },
   })
   t.end()

@@ -1,6 +1,7 @@
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import type { Logger } from 'pino'
 import type { Clock, Timer } from '../../clock.js'
+import { DaemonError } from '../../errors.js'
 import type { EmitEvent } from '../../events.js'
 import type { Service } from '../../service.js'
 import { MalformedPacket } from '../../wire/malformed-packet.js'
@@ -20,6 +21,8 @@ export interface TftpServerOptions {
   readonly port?: number
   /** A bound UDP socket inherited from the service manager; bound to an address, that counts instead of `address`. */
   readonly fd?: number
+  /** Machines are told other addresses too: an inherited socket bound to all of them cannot tell which was asked. */
+  readonly isOneOfMany?: boolean
   readonly limits?: Partial<TftpLimits>
   /** Default 4. */
   readonly transfersPerClient?: number
@@ -99,8 +102,7 @@ export class TftpServer implements Service {
     const socket = createSocket('udp4')
     await bound(socket, this.#deps.options)
     socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES) // a power failure makes a whole rack ask in one second
-    const { address } = socket.address()
-    this.#address = address === WILDCARD ? this.#deps.options.address : address
+    this.#address = await this.#addressOf(socket)
     socket.on('error', onFatal)
     socket.on('message', (bytes, from) => this.#onDatagram(bytes, from))
     this.#socket = socket
@@ -115,6 +117,18 @@ export class TftpServer implements Service {
     await new Promise<void>((resolve) => socket.close(() => resolve()))
     for (const slot of this.#slots.all()) this.#slots.cancel(slot)
     if (this.#ending.size > 0) await new Promise<void>((resolve) => (this.#onDrained = resolve))
+  }
+
+  async #addressOf(socket: Socket): Promise<string> {
+    const { address } = socket.address()
+    const { options } = this.#deps
+    if (address !== WILDCARD) return address
+    if (options.isOneOfMany !== true) return options.address
+    await new Promise<void>((resolve) => socket.close(() => resolve()))
+    const message =
+      'tftp: expected an inherited socket for each address that machines are told, got one for all of them: ' +
+      'give ingot-tftp.socket a ListenDatagram= for each'
+    throw new DaemonError('CONFIG_INVALID', message)
   }
 
   #onDatagram(bytes: Uint8Array, from: RemoteInfo): void {
