@@ -47,8 +47,9 @@ export function dhcpServers(
   }
   return segments.map((segment) => {
     const options = { address: segment.address, interface: segment.interface, ...ports }
-    const inherited = segmentSockets(sockets, segment.interface)
-    if (segments.length > 1 && inherited.fd === undefined) throw noSocket(segment)
+    const named = segmentSockets(sockets, segment.interface)
+    if (segments.length > 1 && named.fd === undefined) throw noSocket(segment)
+    const inherited = segments.length > 1 ? named : { ...segmentSockets(sockets, undefined), ...named }
     return new DhcpServer({ ...options, ...inherited }, { ...deps, own: served.get(segment.cidr) })
   })
 }

@@ -182,10 +182,14 @@ export class DhcpServer implements Service {
 
   #answer(heard: Heard): void {
     const { request, mac, machine, source, nowMs } = heard
-    const subnet = this.#deps.subnets.find(request, this.#deps.own)
+    const { subnets, own } = this.#deps
+    const hasSource = source !== undefined && source.ip !== 0
+    const subnet = hasSource ? subnets.at(source.ip) : subnets.find(request, own)
     if (subnet === undefined) {
       this.#deps.watch?.saw(sightingOf(heard, undefined, false))
-      this.#keepSilent(silence('unknown-link'), heard, undefined)
+      // who asks boot servers from elsewhere may have made up where: nobody is to make us send there
+      const reason = hasSource ? 'inform-from-elsewhere' : 'unknown-link'
+      this.#keepSilent(silence(reason), heard, undefined)
       return
     }
     const record = subnet.record(mac, machine, request, nowMs)

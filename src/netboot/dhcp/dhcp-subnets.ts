@@ -98,6 +98,11 @@ export class DhcpSubnets {
     const far = this.#all.find(({ policy, isRelayed }) => isRelayed && isInSubnet(ciaddr, policy.subnet))
     return far ?? own
   }
+
+  /** The subnet that an address (unsigned 32 bits) is in, whose client has one. */
+  at(ip: number): ServedSubnet | undefined {
+    return this.#all.find(({ policy }) => isInSubnet(ip, policy.subnet))
+  }
 }
 
 /** The link of {@link DhcpSubnets.find}, dotted, for messages. */

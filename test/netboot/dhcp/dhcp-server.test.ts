@@ -314,6 +314,31 @@ void t.test('a reply that cannot leave is told once, with where it was to go', a
   )
 })
 
+void t.test(
+  'port 4011 answers to where the question came from, and nobody outside our subnets',
+  async (t) => {
+    const { server } = await bench(t)
+    const elsewhere = await bench(t, {
+      subnet: { cidr: '198.18.0.0/24', address: '198.18.0.1', pool: undefined },
+    })
+    const client = createSocket('udp4')
+    client.bind(0, CLIENT)
+    await once(client, 'listening')
+    t.teardown(() => void client.close())
+    const pxe = { vendorClass: 'PXEClient:Arch:00000:UNDI:002001' }
+    const ask = (xid: number): Buffer => dhcpDatagram(MESSAGE.REQUEST, pxe, { mac: MACHINE_MAC, xid })
+    client.send(ask(1), elsewhere.server.pxePort ?? 0, '127.0.0.1')
+    client.send(ask(2), server.pxePort ?? 0, '127.0.0.1')
+    const [datagram] = (await once(client, 'message')) as [Buffer] // the loopback keeps the order
+    t.match(decodePacket(datagram), { xid: 2, yiaddr: 0, file: 'undionly.kpxe', options: { messageType: 5 } })
+    t.equal(server.counters.acks, 1)
+    t.same(
+      [elsewhere.server.counters.acks, elsewhere.server.counters.silent['inform-from-elsewhere']],
+      [0, 1],
+    )
+  },
+)
+
 void t.test('our own mistake costs one request, not the service', async (t) => {
   let isBroken = true
   const bootAnswer = (): undefined => {

@@ -91,6 +91,12 @@ for (const { name, type = DISCOVER, options, header, gives } of CASES) {
   })
 }
 
+void t.test('a client that has an address is in the subnet of it', (t) => {
+  t.equal(subnets.at(AT_FAR), far)
+  t.equal(subnets.at(ELSEWHERE), undefined)
+  t.end()
+})
+
 void t.test('where only relays are heard a client on the link has no subnet', (t) => {
   t.equal(subnets.find(dhcpRequest(DISCOVER), undefined), undefined)
   t.equal(subnets.find(dhcpRequest(DISCOVER, {}, { giaddr: AT_FAR }), undefined), far)
