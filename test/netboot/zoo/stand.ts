@@ -26,7 +26,7 @@ const INIT_REBOOT: readonly (readonly [number, Buffer])[] = [
   [50, quad(SENTINEL.ip)],
 ]
 const STEP_MS = 1000
-const PATIENCE_MS = 10_000
+const PATIENCE_MS = 30_000
 
 /** The daemon's boot services, wired as in `ingotd`, on a pretended host with one client's machine enrolled. */
 export class Stand {
