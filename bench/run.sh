@@ -11,7 +11,10 @@ case $name in
   tftp)
     client=tftp-get
     programs='ip dnsmasq' packages='iproute2 dnsmasq-base' ;; # and in.tftpd of tftpd-hpa, where it is installed
-  *) echo "no bench called $name; there are: target storm clone tftp" >&2; exit 2 ;;
+  dhcp)
+    client=dhcp-load
+    programs='ip dnsmasq kea-dhcp4' packages='iproute2 dnsmasq-base kea-dhcp4-server' ;; # and perfdhcp of kea-admin, where it is installed
+  *) echo "no bench called $name; there are: target storm clone tftp dhcp" >&2; exit 2 ;;
 esac
 for program in cc $programs; do
   command -v "$program" >/dev/null || { echo "the bench needs $program (Debian: gcc $packages)" >&2; exit 2; }
