@@ -11,6 +11,7 @@ import { Leases } from './leases.js'
 import { Machines } from './machines.js'
 import { MIGRATIONS } from './migrations.js'
 import { storageRefusal } from './refusal.js'
+import { countChanges } from './revision.js'
 import { Servers } from './servers.js'
 import { Snapshots } from './snapshots.js'
 import { Volumes } from './volumes.js'
@@ -40,6 +41,8 @@ export interface Registry {
   readonly boots: Boots
   readonly events: Events
   readonly jobs: Jobs
+  /** Another number after each change of a machine, a NIC or a server. */
+  readonly revision: () => number
   /** Runs `fn` (synchronous) with all its writes or none; inside another it is a savepoint of that one. */
   transaction<T>(fn: () => T): T
   close(): void
@@ -53,7 +56,7 @@ export function openRegistry(path: string, options: OpenOptions = {}): Registry 
   const db = openFile(path, options)
   try {
     prepareDatabase(db, path, options.readOnly ?? false)
-    return tables(db)
+    return tables(db, options.readOnly ?? false)
   } catch (err) {
     db.close()
     throw storageRefusal(err, path) ?? err
@@ -119,7 +122,7 @@ function migrate(db: Sqlite, from: number): void {
   }
 }
 
-function tables(db: Sqlite): Registry {
+function tables(db: Sqlite, isReadOnly: boolean): Registry {
   return {
     images: new Images(db),
     layers: new Layers(db),
@@ -133,6 +136,7 @@ function tables(db: Sqlite): Registry {
     boots: new Boots(db),
     events: new Events(db),
     jobs: new Jobs(db),
+    revision: isReadOnly ? () => 0 : countChanges(db),
     transaction: (fn) => transact(db, fn),
     close: () => db.close(),
   }

@@ -6,21 +6,21 @@ export interface Subnet {
   readonly broadcast: number
 }
 
+const OCTET = '(0|[1-9]\\d{0,2})'
+const DOTTED = new RegExp(`^${OCTET}\\.${OCTET}\\.${OCTET}\\.${OCTET}$`)
+
 /** Dotted quad to an unsigned 32-bit number, or undefined (no leading zeros, no short forms). */
 export function parseIpv4(text: string): number | undefined {
-  const parts = text.split('.')
-  if (parts.length !== 4) return undefined
-  let value = 0
-  for (const part of parts) {
-    if (!/^(?:0|[1-9]\d{0,2})$/.test(part) || Number(part) > 255) return undefined
-    value = value * 256 + Number(part)
-  }
-  return value
+  const parts = DOTTED.exec(text)
+  if (parts === null) return undefined
+  const [, a, b, c, d] = parts.map(Number)
+  if (a === undefined || b === undefined || c === undefined || d === undefined) return undefined
+  return Math.max(a, b, c, d) > 255 ? undefined : ((a << 24) | (b << 16) | (c << 8) | d) >>> 0
 }
 
 /** Unsigned 32-bit number to dotted quad. */
 export function formatIpv4(value: number): string {
-  return [24, 16, 8, 0].map((shift) => (value >>> shift) & 0xff).join('.')
+  return `${value >>> 24}.${(value >>> 16) & 0xff}.${(value >>> 8) & 0xff}.${value & 0xff}`
 }
 
 /** `198.18.0.0/24`, or undefined when malformed or when host bits are set. */

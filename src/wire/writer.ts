@@ -1,6 +1,6 @@
 /** A growing big-endian byte buffer, the counterpart of `ByteReader`. */
 export class ByteWriter {
-  #bytes = Buffer.alloc(512)
+  #bytes = Buffer.allocUnsafe(512)
   #at = 0
 
   get length(): number {
@@ -46,6 +46,17 @@ export class ByteWriter {
     return this
   }
 
+  /** What was written: a view, good until the next write. */
+  view(): Uint8Array {
+    return this.#bytes.subarray(0, this.#at)
+  }
+
+  /** Begins anew. */
+  clear(): this {
+    this.#at = 0
+    return this
+  }
+
   /** What was written: a copy that the caller owns. */
   bytes(): Buffer {
     return Buffer.from(this.#bytes.subarray(0, this.#at))
@@ -53,18 +64,13 @@ export class ByteWriter {
 
   #number(value: number, size: number): this {
     this.#room(size)
-    let left = value
-    for (let i = size - 1; i >= 0; i--) {
-      this.#bytes[this.#at + i] = left % 256
-      left = Math.floor(left / 256)
-    }
-    this.#at += size
+    for (let shift = 8 * (size - 1); shift >= 0; shift -= 8) this.#bytes[this.#at++] = value >>> shift
     return this
   }
 
   #room(count: number): void {
     if (this.#at + count <= this.#bytes.length) return
-    const grown = Buffer.alloc(Math.max(this.#bytes.length * 2, this.#at + count))
+    const grown = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, this.#at + count))
     grown.set(this.#bytes)
     this.#bytes = grown
   }

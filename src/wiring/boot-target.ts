@@ -3,6 +3,7 @@ import type { BootTarget } from '../netboot/decide.js'
 import type { MachineRecord, ServerRecord } from '../registry/records.js'
 import type { Registry } from '../registry/registry.js'
 import { LUN, shownLun } from '../rootdisk/target/driver.js'
+import { cachedLookup } from './lookup-cache.js'
 
 /** What a server boots from. */
 export function bootTargetOf(server: ServerRecord, registry: Registry, { target }: Config): BootTarget {
@@ -30,15 +31,18 @@ export function bootTargetOf(server: ServerRecord, registry: Registry, { target 
 export class BootTargets {
   readonly #registry: Registry
   readonly #config: Config
+  /** Asked with every packet of DHCP, mostly in vain. */
+  readonly #findByMac: (mac: string) => MachineRecord | undefined
 
   constructor(registry: Registry, config: Config) {
     this.#registry = registry
+    this.#findByMac = cachedLookup((mac) => registry.machines.findByMac(mac), registry.revision)
     this.#config = config
   }
 
   /** By a NIC of its machine. */
   byMac(mac: string): BootTarget | undefined {
-    return this.#ofMachine(this.#registry.machines.findByMac(mac))
+    return this.#ofMachine(this.#findByMac(mac))
   }
 
   /** By a NIC of its machine, when the machine has the address too. */

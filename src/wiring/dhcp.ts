@@ -13,6 +13,7 @@ import type { DhcpWatch } from '../netboot/dhcp/sighting.js'
 import type { Registry } from '../registry/registry.js'
 import { switchPortName } from '../wire/switch-port.js'
 import { firstSocket, type EntryContext } from './entry.js'
+import { cachedLookup } from './lookup-cache.js'
 
 type DhcpContext = EntryContext & { readonly leases: LeaseStore }
 
@@ -59,8 +60,10 @@ function serverDeps(
   registry: Registry,
   emit: EmitEvent,
 ): Omit<DhcpServerDeps, 'subnets' | 'own'> {
+  const findByMac = cachedLookup((mac) => dhcpMachineOf(mac, undefined, registry), registry.revision)
   return {
-    findMachine: (mac, relayInfo) => dhcpMachineOf(mac, relayInfo, registry),
+    findMachine: (mac, relayInfo) =>
+      relayInfo === undefined ? findByMac(mac) : dhcpMachineOf(mac, relayInfo, registry),
     leases,
     clock: systemClock,
     emit,
@@ -81,10 +84,12 @@ function servedSubnets(
   registry: Registry,
   bootAnswerOf: (subnet: SubnetConfig) => DecideBoot,
 ): Map<string, ServedSubnet> {
+  const { machines, revision } = registry
+  const reservedCount = cachedLookup(() => machines.countNicsWithoutIp(), revision)
   const deps = {
     leases,
-    isFixedAddress: (ip: string) => registry.machines.findByIp(ip) !== undefined,
-    reservedCount: () => registry.machines.countNicsWithoutIp(),
+    isFixedAddress: cachedLookup((ip) => machines.findByIp(ip) !== undefined, revision),
+    reservedCount: () => reservedCount(''),
     unknownMachines,
   }
   const served = subnets.flatMap((subnet) => {
@@ -119,7 +124,7 @@ function dhcpMachineOf(
   registry: Registry,
 ): DhcpMachine | undefined {
   const known = registry.machines.findByMac(mac)
-  const ports = known === undefined ? switchPorts(relayInfo) : []
+  const ports = known === undefined && relayInfo !== undefined ? switchPorts(relayInfo) : []
   for (const port of [undefined, ...ports]) {
     const machine = port === undefined ? known : registry.machines.findBySwitchPort(port)
     const nic = machine?.nics.find((one) => (port === undefined ? one.mac === mac : one.switchPort === port))

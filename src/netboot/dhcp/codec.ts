@@ -99,16 +99,32 @@ export function decodePacket(datagram: Uint8Array): DhcpPacket {
   const op = reader.u8()
   const htype = reader.u8()
   const hlen = addressLength(htype, reader.u8())
-  const [hops, xid, secs, flags] = [reader.u8(), reader.u32(), reader.u16(), reader.u16()]
-  const [ciaddr, yiaddr, siaddr, giaddr] = [reader.u32(), reader.u32(), reader.u32(), reader.u32()]
-  const chaddr = Uint8Array.from(reader.take(CHADDR_BYTES).subarray(0, hlen))
+  const hops = reader.u8()
+  const xid = reader.u32()
+  const secs = reader.u16()
+  const flags = reader.u16()
+  const ciaddr = reader.u32()
+  const yiaddr = reader.u32()
+  const siaddr = reader.u32()
+  const giaddr = reader.u32()
+  const chaddr = new Uint8Array(reader.take(CHADDR_BYTES).subarray(0, hlen))
   const snameField = reader.take(SNAME_BYTES)
   const fileField = reader.take(FILE_BYTES)
   const { raw, overload } = hasCookie(reader.u32())
     ? collectFields(reader.rest(), fileField, snameField)
     : { raw: new Map<number, Uint8Array[]>(), overload: 0 }
   return {
-    ...{ op, htype, hops, xid, secs, flags, ciaddr, yiaddr, siaddr, giaddr, chaddr },
+    op,
+    htype,
+    hops,
+    xid,
+    secs,
+    flags,
+    ciaddr,
+    yiaddr,
+    siaddr,
+    giaddr,
+    chaddr,
     sname: (overload & OVERLOAD_SNAME) === 0 ? paddedText(snameField) : '',
     file: (overload & OVERLOAD_FILE) === 0 ? paddedText(fileField) : '',
     options: decodeOptions(raw),
@@ -172,11 +188,16 @@ function collectFields(
 }
 
 function paddedText(field: Uint8Array): string {
+  if (field[0] === 0) return '' // as nearly always
   const end = field.indexOf(0)
   return Buffer.from(end < 0 ? field : field.subarray(0, end)).toString('latin1')
 }
 
 function putPadded(writer: ByteWriter, text: string, size: number): void {
+  if (text === '') {
+    writer.zeros(size)
+    return
+  }
   const encoded = Buffer.from(text, 'latin1').subarray(0, size)
   writer.put(encoded).zeros(size - encoded.length)
 }

@@ -1,5 +1,5 @@
 import { createSocket } from 'node:dgram'
-import type { RemoteInfo, Socket } from 'node:dgram'
+import type { RemoteInfo, Socket, SocketOptions } from 'node:dgram'
 import { once } from 'node:events'
 import { kernelDrops } from './kernel-drops.js'
 
@@ -41,7 +41,7 @@ export async function openDhcpSockets(
   const { address, port, fd, hearsBroadcasts = true } = options
   const sockets: Socket[] = []
   const open = async (at: { address: string; port: number } | { fd: number }): Promise<Socket> => {
-    const socket = createSocket('udp4')
+    const socket = createSocket({ type: 'udp4', lookup: asItIs })
     sockets.push(socket)
     const listening = once(socket, 'listening')
     socket.on('message', onDatagram).bind(at)
@@ -71,3 +71,6 @@ export async function openDhcpSockets(
 async function closeAll(sockets: readonly Socket[]): Promise<void> {
   await Promise.all(sockets.map((socket) => new Promise<void>((resolve) => socket.close(resolve))))
 }
+
+/** Every address that is sent to is an address: nothing is to be looked up, not even in the next tick. */
+const asItIs: NonNullable<SocketOptions['lookup']> = (address, _options, done) => done(null, address, 4)

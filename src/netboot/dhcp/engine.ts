@@ -149,13 +149,13 @@ function give(question: Question, messageType: number, ip: number): DhcpReply {
   const { request, mac, record, policy } = question
   const client = bootClient(record.bootMac ?? mac, request.options)
   const boot = policy.bootAnswer(client)
-  return {
+  const reply = {
     kind: 'reply',
     packet: withBoot(named(addressReply(request, messageType, ip, policy), record), client, boot),
     budgetBytes: replyBudget(request.options.maxMessageSize),
     to: destination(request, ip),
-    ...(boot !== undefined && { bootReason: boot.reason }),
-  }
+  } as const
+  return boot === undefined ? reply : { ...reply, bootReason: boot.reason }
 }
 
 /**

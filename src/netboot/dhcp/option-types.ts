@@ -47,7 +47,7 @@ export const u16s: OptionType<readonly number[]> = listOf(u16)
 
 /** Text as latin1, so that any bytes survive; trailing NULs (old clients count them in) are dropped. */
 export const text: OptionType<string> = {
-  decode: (reader) => Buffer.from(reader.rest()).toString('latin1').replace(/\0+$/, ''),
+  decode: (reader) => withoutNuls(latin1(reader.rest())),
   encode: (writer, value) => writer.text(value, 'latin1'),
 }
 
@@ -55,7 +55,7 @@ export const text: OptionType<string> = {
 export const bytes: OptionType<Uint8Array> = {
   decode(reader) {
     if (reader.remaining > 255) throw new MalformedPacket('DHCP option', 255, 'more than 255 bytes')
-    return Uint8Array.from(reader.rest())
+    return new Uint8Array(reader.rest())
   },
   encode: (writer, value) => writer.put(value),
 }
@@ -98,6 +98,14 @@ export const domains: OptionType<readonly string[]> = {
       writer.u8(0)
     }
   },
+}
+
+function latin1(view: Uint8Array): string {
+  return Buffer.from(view.buffer, view.byteOffset, view.byteLength).toString('latin1')
+}
+
+function withoutNuls(text: string): string {
+  return text.endsWith('\0') ? text.replace(/\0+$/, '') : text
 }
 
 function listOf<T>(one: OptionType<T>): OptionType<readonly T[]> {

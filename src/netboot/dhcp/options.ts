@@ -14,6 +14,8 @@ import type { OptionType } from './option-types.js'
 
 const PAD = 0
 const END = 255
+const LONGEST_PIECE = 255
+const EMPTY = new Uint8Array()
 
 /** The options this server reads or writes. Everything else in a request is stepped over. */
 export const OPTION = {
@@ -58,12 +60,17 @@ export type Options = { -readonly [K in keyof typeof OPTION]?: Value<(typeof OPT
 
 interface Row {
   readonly name: string
+  /** In errors. */
+  readonly what: string
   readonly code: number
   readonly type: OptionType<unknown>
 }
 
 // Each row's type fits its own value only; `Options` is what keeps name and value together.
-const ROWS = Object.entries(OPTION).map(([name, { code, type }]) => ({ name, code, type }) as Row)
+const ROWS = Object.entries(OPTION).map(
+  ([name, { code, type }]) => ({ name, what: `DHCP option ${name}`, code, type }) as Row,
+)
+const [RELAY_INFO] = ROWS.filter(({ name }) => name === 'relayInfo') as [Row] // a row of the table above
 const ROW_OF_CODE = new Map(ROWS.map((row) => [row.code, row]))
 
 /** Raw values by code, as the pieces in which they came (RFC 3396 §7): views, not copies. */
@@ -96,10 +103,11 @@ export function decodeOptions(raw: RawOptions): Options {
   for (const [code, pieces] of raw) {
     const row = ROW_OF_CODE.get(code)
     if (row === undefined) continue
-    const reader = new ByteReader(Buffer.concat(pieces), `DHCP option ${row.name}`)
+    const [only = EMPTY] = pieces
+    const reader = new ByteReader(pieces.length === 1 ? only : Buffer.concat(pieces), row.what)
     options[row.name] = row.type.decode(reader)
     if (reader.remaining === 0) continue
-    throw new MalformedPacket(`DHCP option ${row.name}`, reader.offset, `${reader.remaining} bytes too many`)
+    throw new MalformedPacket(row.what, reader.offset, `${reader.remaining} bytes too many`)
   }
   return options // each value was made by the type of its own row
 }
@@ -110,17 +118,18 @@ export function decodeOptions(raw: RawOptions): Options {
  */
 export function encodeOptions(options: Options, budgetBytes: number): Buffer {
   const given: Record<string, unknown> = options
-  const writer = new ByteWriter()
-  const last = encodeOption(ROW_OF_CODE.get(OPTION.relayInfo.code), given['relayInfo'])
-  let left = budgetBytes - last.length - 1
+  const [writer, value] = [new ByteWriter(), new ByteWriter()]
+  let left = budgetBytes - encodedBytes(given['relayInfo'], RELAY_INFO, value) - 1
   for (const row of ROWS) {
-    if (row.name === 'relayInfo' || given[row.name] === undefined) continue
-    const encoded = encodeOption(row, given[row.name])
-    if (encoded.length > left) continue
-    writer.put(encoded)
-    left -= encoded.length
+    if (row === RELAY_INFO || given[row.name] === undefined) continue
+    const size = encodedBytes(given[row.name], row, value)
+    if (size > left) continue
+    putOption(writer, row.code, value.view())
+    left -= size
   }
-  return writer.put(last).u8(END).bytes()
+  if (encodedBytes(given['relayInfo'], RELAY_INFO, value) > 0)
+    putOption(writer, RELAY_INFO.code, value.view())
+  return writer.u8(END).bytes()
 }
 
 /** One level of options inside an option (RFC 2132 §8.4): vendor options 43 and iPXE's 175. */
@@ -130,16 +139,18 @@ export function encapsulate(
   return Uint8Array.from(inner.flatMap(([code, value]) => [code, value.length, ...value]))
 }
 
-function encodeOption(row: Row | undefined, value: unknown): Buffer {
-  const out = new ByteWriter()
-  if (row === undefined || value === undefined) return out.bytes()
-  const inner = new ByteWriter()
-  row.type.encode(inner, value)
-  const whole = inner.bytes()
-  // RFC 3396 §5: longer values are split; an empty one still is one option
-  for (let at = 0; at === 0 || at < whole.length; at += 255) {
-    const piece = whole.subarray(at, at + 255)
-    out.u8(row.code).u8(piece.length).put(piece)
+/** Leaves the encoded value in `into`; its bytes as an option, headers included, or 0 without a value. */
+function encodedBytes(value: unknown, row: Row, into: ByteWriter): number {
+  into.clear()
+  if (value === undefined) return 0
+  row.type.encode(into, value)
+  return into.length + 2 * Math.max(1, Math.ceil(into.length / LONGEST_PIECE))
+}
+
+// RFC 3396 §5: longer values are split; an empty one still is one option.
+function putOption(writer: ByteWriter, code: number, whole: Uint8Array): void {
+  for (let at = 0; at === 0 || at < whole.length; at += LONGEST_PIECE) {
+    const piece = whole.length <= LONGEST_PIECE ? whole : whole.subarray(at, at + LONGEST_PIECE)
+    writer.u8(code).u8(piece.length).put(piece)
   }
-  return out.bytes()
 }

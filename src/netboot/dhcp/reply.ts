@@ -44,51 +44,35 @@ export function addressReply(
   policy: NetworkPolicy,
 ): DhcpPacket {
   const { leaseSeconds } = policy
-  return {
-    ...replyHeader(request),
-    ciaddr: messageType === MESSAGE.ACK ? request.ciaddr : 0,
-    yiaddr: ip,
-    siaddr: policy.serverAddress,
-    options: {
-      ...replyOptions(request, messageType, policy),
-      leaseSeconds,
-      renewalSeconds: Math.floor(leaseSeconds / 2),
-      rebindingSeconds: Math.floor((leaseSeconds * 7) / 8),
-      ...networkOptions(request, policy),
-    },
-  }
+  const options = replyOptions(request, messageType, policy)
+  options.leaseSeconds = leaseSeconds
+  options.renewalSeconds = Math.floor(leaseSeconds / 2)
+  options.rebindingSeconds = Math.floor((leaseSeconds * 7) / 8)
+  addNetworkOptions(options, request, policy)
+  const ciaddr = messageType === MESSAGE.ACK ? request.ciaddr : 0
+  return replyTo(request, options, { ciaddr, yiaddr: ip, siaddr: policy.serverAddress })
 }
 
 /** The ACK to an INFORM: parameters, no address and no times (RFC 2131 §4.3.5). */
 export function informReply(request: DhcpPacket, policy: NetworkPolicy): DhcpPacket {
-  return {
-    ...replyHeader(request),
-    ciaddr: request.ciaddr,
-    siaddr: policy.serverAddress,
-    options: { ...replyOptions(request, MESSAGE.ACK, policy), ...networkOptions(request, policy) },
-  }
+  const options = replyOptions(request, MESSAGE.ACK, policy)
+  addNetworkOptions(options, request, policy)
+  return replyTo(request, options, { ciaddr: request.ciaddr, siaddr: policy.serverAddress })
 }
 
 /** The BOOTREPLY to a client without option 53 (RFC 951, RFC 1497): an address for good and no DHCP option. */
 export function bootpReply(request: DhcpPacket, ip: number, policy: NetworkPolicy): DhcpPacket {
-  const { relayInfo } = request.options
-  return {
-    ...replyHeader(request),
-    ciaddr: request.ciaddr,
-    yiaddr: ip,
-    siaddr: policy.serverAddress,
-    options: { ...networkOptions(request, policy), ...(relayInfo !== undefined && { relayInfo }) },
-  }
+  const options: Options = {}
+  addNetworkOptions(options, request, policy)
+  addEchoes(options, { relayInfo: request.options.relayInfo })
+  return replyTo(request, options, { ciaddr: request.ciaddr, yiaddr: ip, siaddr: policy.serverAddress })
 }
 
 /** A proxy's answer: whom to boot from, and no address (PXE 2.1 §2.2.3). */
 export function proxyReply(request: DhcpPacket, messageType: number, policy: NetworkPolicy): DhcpPacket {
-  return {
-    ...replyHeader(request),
-    ciaddr: messageType === MESSAGE.ACK ? request.ciaddr : 0,
-    siaddr: policy.serverAddress,
-    options: replyOptions(request, messageType, policy),
-  }
+  const ciaddr = messageType === MESSAGE.ACK ? request.ciaddr : 0
+  const options = replyOptions(request, messageType, policy)
+  return replyTo(request, options, { ciaddr, siaddr: policy.serverAddress })
 }
 
 /** Option 54 towards this client: our address, or what its relay says instead (RFC 5107 §4). */
@@ -98,87 +82,101 @@ export function serverIdFor({ options }: DhcpPacket, { serverAddress }: NetworkP
 
 /** A NAK: only 53, 54, 56 and the echoes (RFC 2131 table 3); a relay is told to broadcast it (§4.3.2). */
 export function nakReply(request: DhcpPacket, reason: string, policy: NetworkPolicy): DhcpPacket {
-  const header = replyHeader(request)
-  return {
-    ...header,
-    flags: request.giaddr === 0 ? header.flags : header.flags | FLAG_BROADCAST,
-    options: { ...replyOptions(request, MESSAGE.NAK, policy), message: reason },
-  }
+  const options = replyOptions(request, MESSAGE.NAK, policy)
+  options.message = reason
+  const reply = replyTo(request, options, {})
+  return request.giaddr === 0 ? reply : { ...reply, flags: reply.flags | FLAG_BROADCAST }
 }
 
 /** `reply` with the boot part filled in: siaddr, file, 66 and 67 alike, since ROMs differ in which they read. */
 export function withBoot(reply: DhcpPacket, client: BootClient, boot: BootAnswer | undefined): DhcpPacket {
-  const ipxe: Options = client.isIpxe ? { ipxe: IPXE_NO_PROXY } : {}
-  if (boot === undefined) return { ...reply, options: { ...reply.options, ...ipxe } }
+  const options = { ...reply.options }
+  if (client.isIpxe) options.ipxe = IPXE_NO_PROXY
+  if (boot === undefined) return { ...reply, options }
+  const { bootFile } = boot
   const nextServer = (boot.nextServer === undefined ? undefined : parseIpv4(boot.nextServer)) ?? reply.siaddr
-  return {
-    ...reply,
-    ...(boot.bootFile !== undefined && bootHeader(boot.bootFile, nextServer)),
-    options: { ...reply.options, ...ipxe, ...bootOptions(client, boot, nextServer) },
-  }
-}
-
-function bootHeader(bootFile: string, siaddr: number): Pick<DhcpPacket, 'siaddr' | 'file'> {
-  return { siaddr, file: fitsFileField(bootFile) ? bootFile : '' } // a longer URL is in option 67 alone
+  addBootOptions(options, client, boot, nextServer)
+  if (bootFile === undefined) return { ...reply, options }
+  const file = fitsFileField(bootFile) ? bootFile : '' // a longer URL is in option 67 alone
+  return { ...reply, options, siaddr: nextServer, file }
 }
 
 // 60 = PXEClient is never without 43.6, else the ROM looks for a boot server on port 4011; iPXE has no use for either.
-function bootOptions(client: BootClient, boot: BootAnswer, nextServer: number): Options {
+function addBootOptions(options: Options, client: BootClient, boot: BootAnswer, nextServer: number): void {
   const { bootFile } = boot
   const isForRom = client.isPxeClient && !client.isIpxe && bootFile !== undefined
   const vendorClass = boot.vendorClass ?? (isForRom ? 'PXEClient' : undefined)
-  return {
-    ...(bootFile !== undefined && { bootFile, tftpServerName: formatIpv4(nextServer) }),
-    ...(vendorClass !== undefined && { vendorClass }),
-    ...(vendorClass === 'PXEClient' && { vendorSpecific: PXE_USE_BOOT_FILE }),
+  if (bootFile !== undefined) {
+    options.bootFile = bootFile
+    options.tftpServerName = formatIpv4(nextServer)
   }
+  if (vendorClass !== undefined) options.vendorClass = vendorClass
+  if (vendorClass === 'PXEClient') options.vendorSpecific = PXE_USE_BOOT_FILE
 }
 
-function replyHeader(request: DhcpPacket): DhcpPacket {
+/** The reply's own addresses; 0 where nothing is said. */
+type Addresses = Partial<Pick<DhcpPacket, 'ciaddr' | 'yiaddr' | 'siaddr'>>
+
+// Here and below one plain object is filled in place: spreading several into one costs kilobytes of garbage a packet.
+function replyTo(request: DhcpPacket, options: Options, addresses: Addresses): DhcpPacket {
   const { htype, xid, flags, giaddr, chaddr } = request
+  const { ciaddr = 0, yiaddr = 0, siaddr = 0 } = addresses
   // RFC 4390 §2.2: nobody can send to an InfiniBand address out of chaddr
   const isUnreachable = htype === HTYPE_INFINIBAND
   return {
-    ...{ op: OP.REPLY, htype, hops: 0, xid, secs: 0, giaddr, chaddr },
+    op: OP.REPLY,
+    htype,
+    hops: 0,
+    xid,
+    secs: 0,
     flags: isUnreachable ? flags | FLAG_BROADCAST : flags,
-    ...{ ciaddr: 0, yiaddr: 0, siaddr: 0, sname: '', file: '', options: {} },
+    ciaddr,
+    yiaddr,
+    siaddr,
+    giaddr,
+    chaddr,
+    sname: '',
+    file: '',
+    options,
   }
+}
+
+function replyOptions(request: DhcpPacket, messageType: number, policy: NetworkPolicy): Options {
+  const options: Options = { messageType, serverId: serverIdFor(request, policy) }
+  addEchoes(options, request.options)
+  return options
 }
 
 // 61 is echoed by RFC 6842, 97 by PXE 2.1, 82 by RFC 3046.
-function replyOptions(request: DhcpPacket, messageType: number, policy: NetworkPolicy): Options {
-  const { clientId, clientUuid, relayInfo } = request.options
-  return {
-    messageType,
-    serverId: serverIdFor(request, policy),
-    ...(clientId !== undefined && { clientId }),
-    ...(clientUuid !== undefined && { clientUuid }),
-    ...(relayInfo !== undefined && { relayInfo }),
-  }
+function addEchoes(options: Options, { clientId, clientUuid, relayInfo }: Echoes): void {
+  if (clientId !== undefined) options.clientId = clientId
+  if (clientUuid !== undefined) options.clientUuid = clientUuid
+  if (relayInfo !== undefined) options.relayInfo = relayInfo
 }
 
-function networkOptions(request: DhcpPacket, policy: NetworkPolicy): Options {
+type Echoes = Partial<Record<'clientId' | 'clientUuid' | 'relayInfo', Uint8Array | undefined>>
+
+function addNetworkOptions(options: Options, request: DhcpPacket, policy: NetworkPolicy): void {
   const { subnet, router, dnsServers, domainName } = policy
-  return {
-    subnetMask: subnet.mask,
-    broadcastAddress: subnet.broadcast,
-    ...(router !== undefined && { router: [router] }),
-    ...(dnsServers.length > 0 && { dnsServers }),
-    ...(domainName !== undefined && { domainName }),
-    ...askedOptions(request.options.parameterList ?? new Uint8Array(), policy),
-  }
+  options.subnetMask = subnet.mask
+  options.broadcastAddress = subnet.broadcast
+  if (router !== undefined) options.router = [router]
+  if (dnsServers.length > 0) options.dnsServers = dnsServers
+  if (domainName !== undefined) options.domainName = domainName
+  const { parameterList } = request.options
+  if (parameterList !== undefined) addAskedOptions(options, parameterList, policy)
 }
 
-function askedOptions(asked: Uint8Array, policy: NetworkPolicy): Options {
-  const { mtu, ntpServers = [], domainSearch = [] } = policy
-  const has = (code: number, list: readonly unknown[]): boolean => list.length > 0 && asked.includes(code)
+function addAskedOptions(options: Options, asked: Uint8Array, policy: NetworkPolicy): void {
+  const { mtu, ntpServers, domainSearch } = policy
+  const has = (code: number, list: readonly unknown[] = []): boolean =>
+    list.length > 0 && asked.includes(code)
+  if (mtu !== undefined && asked.includes(MTU)) options.mtu = mtu
+  if (ntpServers !== undefined && has(NTP, ntpServers)) options.ntpServers = ntpServers
+  if (domainSearch !== undefined && has(DOMAIN_SEARCH, domainSearch)) options.domainSearch = domainSearch
+  if (!asked.includes(CLASSLESS_ROUTES)) return
   const classlessRoutes = allRoutes(policy)
-  return {
-    ...(mtu !== undefined && asked.includes(MTU) && { mtu }),
-    ...(has(NTP, ntpServers) && { ntpServers }),
-    ...(has(DOMAIN_SEARCH, domainSearch) && { domainSearch }),
-    ...(has(CLASSLESS_ROUTES, classlessRoutes) && { classlessRoutes }),
-  }
+  if (classlessRoutes.length > 0) options.classlessRoutes = classlessRoutes
 }
 
 // RFC 3442: a client that gets option 121 must ignore option 3, so the default route is among them.
