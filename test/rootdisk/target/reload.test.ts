@@ -76,6 +76,16 @@ class Bench {
   }
 }
 
+void t.test('the secret is that of the boot in progress, whenever the last reload was', (t) => {
+  const { registry, exports } = new Bench(t)
+  exports.reload()
+  const target = exports.find(SERVER.iqn)
+  t.match(target?.chap, { user: SERVER.chapUser, secret: SERVER.chapSecret })
+  registry.servers.change(SERVER.id, { chapSecret: 'of another boot' })
+  t.match(target?.chap, { user: SERVER.chapUser, secret: 'of another boot' })
+  t.end()
+})
+
 void t.test('data volumes are LUNs of their server as the registry says', (t) => {
   const { registry, exports } = new Bench(t)
   registry.layers.insert({ ...CLONE, id: 'data-1', parentId: undefined })
