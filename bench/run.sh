@@ -14,7 +14,11 @@ case $name in
   dhcp)
     client=dhcp-load
     programs='ip dnsmasq kea-dhcp4' packages='iproute2 dnsmasq-base kea-dhcp4-server' ;; # and perfdhcp of kea-admin, where it is installed
-  *) echo "no bench called $name; there are: target storm clone tftp dhcp" >&2; exit 2 ;;
+  boot)
+    client=
+    programs='ip qemu-system-x86_64 dnsmasq tgtd tgtadm tcpdump radvd sgdisk mkfs.vfat mcopy grub-mkimage'
+    packages='iproute2 qemu-system-x86 dnsmasq-base tgt tcpdump radvd gdisk dosfstools mtools grub-common' ;;
+  *) echo "no bench called $name; there are: target storm clone tftp dhcp boot" >&2; exit 2 ;;
 esac
 for program in cc $programs; do
   command -v "$program" >/dev/null || { echo "the bench needs $program (Debian: gcc $packages)" >&2; exit 2; }
@@ -22,7 +26,7 @@ done
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/ingot-bench
 mkdir -p "$cache"
 npx tsc -p tsconfig.json >&2
-if [ ! -x "$cache/$client" ] || [ "bench/$client.c" -nt "$cache/$client" ]; then
+if [ -n "$client" ] && { [ ! -x "$cache/$client" ] || [ "bench/$client.c" -nt "$cache/$client" ]; }; then
   cc -O2 -o "$cache/$client" "bench/$client.c"
 fi
 exec node "dist/bench/$name.js" "$cache" ${2:+"$2"}

@@ -19,43 +19,52 @@ export function reasonForNoFirmware(...tools: string[]): string | undefined {
   return reasonForNoGuest() ?? (missing === undefined ? undefined : `no ${missing}`)
 }
 
-/** Imports the proof disk and gives every machine a server of its own name with a clone of it. */
-export async function createServers(stand: Stand): Promise<void> {
+/** Enrols all machines, imports the proof disk, and gives each (or each of `owners`) a server with a clone of it. */
+export async function createServers(stand: Stand, owners = stand.machines): Promise<void> {
   const disk = join(stand.dir, 'proof.raw')
   await makeProofDisk(disk, PROOF)
   await stand.ingot('image', 'import', disk, '--name', IMAGE)
   await stand.enrol()
-  for (const { name } of stand.machines) {
+  for (const { name } of owners) {
     await stand.ingot('server', 'create', `s-${name}`, '--image', IMAGE, '--machine', name)
   }
 }
 
 /**
- * Powers a machine on, waits until its console says `proof`, and powers it off.
+ * Powers a machine on, waits until its console says {@link PROOF}, and powers it off.
  * @returns the boot's timeline as it is then
  */
 export async function bootsTo(
   t: Test,
   stand: Stand,
   { name, firmware }: StandMachine,
-  proof = PROOF,
 ): Promise<TimelineView> {
-  const file = join(stand.rigDir, name, 'console.log')
-  const before = await readFile(file, 'latin1').catch(() => '')
   const beganMs = performance.now()
-  await stand.ingot('server', 'start', `s-${name}`)
-  const said = async (): Promise<string> => (await readFile(file, 'latin1')).slice(before.length)
-  try {
-    await until(`${firmware} says ${proof}`, BOOT_LIMIT_MS, async () => (await said()).includes(proof))
-  } catch (err) {
-    t.comment((await said()).slice(-4000))
-    throw err
-  }
+  await says(t, { stand, name }, PROOF, () => stand.ingot('server', 'start', `s-${name}`))
   t.pass(`${firmware} booted its disk in ${seconds(beganMs)} s`)
   const timeline = await stand.ingotJson<TimelineView>('server', 'timeline', `s-${name}`)
   t.comment(stepsOf(timeline))
   await stand.ingot('server', 'stop', `s-${name}`, '--force')
   return timeline
+}
+
+/** Waits until a machine's console says `proof`, after `begin`. */
+export async function says(
+  t: Test,
+  { stand, name }: { readonly stand: Stand; readonly name: string },
+  proof: string,
+  begin: () => Promise<unknown>,
+): Promise<void> {
+  const file = join(stand.rigDir, name, 'console.log')
+  const before = await readFile(file, 'latin1').catch(() => '')
+  await begin()
+  const said = async (): Promise<string> => (await readFile(file, 'latin1')).slice(before.length)
+  try {
+    await until(`${name} says ${proof}`, BOOT_LIMIT_MS, async () => (await said()).includes(proof))
+  } catch (err) {
+    t.comment((await said()).slice(-4000))
+    throw err
+  }
 }
 
 /** The stages that a boot reached, in order. */
