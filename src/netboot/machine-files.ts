@@ -58,11 +58,20 @@ function pxelinuxMac(name: string): string | undefined {
   return parseMac(mac)
 }
 
+// A try of iPXE ends after 15 s, spanning tree opens a port after 30 to 50: five tries are more than a minute.
 // Old iPXE (1.0.0+git-20190125) asks before any network is up; without a script it goes on to DHCP by itself.
 function autoexec(target: BootTarget, policy: BootPolicy): string {
   return [
     '#!ipxe',
-    'isset ${netX/ip} || dhcp ||',
+    'set try:int32 0',
+    ':address',
+    'isset ${netX/ip} && goto script ||',
+    'inc try',
+    'dhcp && goto script ||',
+    'iseq ${try} 5 && exit 1 ||',
+    'sleep 2',
+    'goto address',
+    ':script',
     `chain --replace ${bootUrl(policy, target.bootToken)}/script ||`,
     '',
   ].join('\n')

@@ -26,11 +26,17 @@ void t.test('autoexec.ipxe leads a known machine to its script, and is nobody el
   const script = await text(files, 'autoexec.ipxe')
   t.match(
     script,
-    /^#!ipxe\n[^\n]*dhcp[^\n]*\nchain --replace http:\/\/198\.18\.0\.1:8080\/boot\/tok_EN-1\/script \|\|\n$/,
+    /^#!ipxe\n[^]*:address\n[^]*\ndhcp && goto script [^]*goto address\n:script\nchain --replace http:\/\/198\.18\.0\.1:8080\/boot\/tok_EN-1\/script \|\|\n$/,
   )
   t.equal(await text(files, 'EFI/BOOT/autoexec.ipxe'), script, 'also beside a loader in a directory')
   t.equal(await text(files, 'autoexec.ipxe', '198.18.0.51'), undefined)
   t.equal(await text(files, 'not-autoexec.ipxe'), undefined)
+})
+
+void t.test('autoexec.ipxe asks for an address five times, more than a minute', async (t) => {
+  const script = (await text(filesOf(bootTarget()), 'autoexec.ipxe')) ?? ''
+  t.match(script, /\ninc try\n[^]*\niseq \$\{try\} 5 && exit 1 \|\|\nsleep 2\ngoto address\n/)
+  for (const [, label = ''] of script.matchAll(/goto (\w+)/g)) t.match(script, `\n:${label}\n`)
 })
 
 void t.test('a machine that boots locally has its autoexec.ipxe too: the script says so', async (t) => {
