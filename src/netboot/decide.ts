@@ -20,6 +20,9 @@ export interface BootTarget {
   readonly initiatorIqn: string
   readonly chapUser: string
   readonly chapSecret: string
+  /** How the target proves itself to the server (mutual CHAP); empty where it cannot. */
+  readonly targetUser: string
+  readonly targetSecret: string
   /** Dotted IPv4 of the iSCSI portal as the machine reaches it. */
   readonly portalAddress: string
   readonly portalPort: number

@@ -1,6 +1,7 @@
 import type { Config } from '../config.js'
 import type { BootTarget } from '../netboot/decide.js'
 import type { MachineRecord, ServerRecord } from '../registry/records.js'
+import { targetCredentials } from '../registry/target-credentials.js'
 import type { Registry } from '../registry/registry.js'
 import { LUN, shownLun } from '../rootdisk/target/driver.js'
 import { cachedLookup } from './lookup-cache.js'
@@ -8,6 +9,8 @@ import { cachedLookup } from './lookup-cache.js'
 /** What a server boots from. */
 export function bootTargetOf(server: ServerRecord, registry: Registry, { target }: Config): BootTarget {
   const machine = registry.machines.get(server.machineId)
+  // tgtd proves itself to nobody
+  const own = target.driver === 'tgt' ? { user: '', secret: '' } : targetCredentials(server)
   return {
     serverId: server.id,
     serverName: server.name,
@@ -21,6 +24,8 @@ export function bootTargetOf(server: ServerRecord, registry: Registry, { target 
     initiatorIqn: server.initiatorIqn,
     chapUser: server.chapUser,
     chapSecret: server.chapSecret,
+    targetUser: own.user,
+    targetSecret: own.secret,
     portalAddress: target.address,
     portalPort: target.port,
     systemLun: shownLun(target.driver, LUN.system),

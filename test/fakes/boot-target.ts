@@ -13,6 +13,8 @@ export function bootTarget(instead: Partial<BootTarget> = {}): BootTarget {
     iqn: 'iqn.2026-01.org.example:web1',
     initiatorIqn: 'iqn.2026-01.org.example:initiator.web1',
     chapUser: 'web1',
+    targetUser: 'm-1-target',
+    targetSecret: 'battery-staple-1',
     chapSecret: 'secret secret && ${x}',
     portalAddress: '198.18.0.1',
     portalPort: 3260,

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { targetCredentials } from '../../src/registry/target-credentials.js'
 import { openRegistry } from '../../src/registry/registry.js'
 
 const DIST = join(import.meta.dirname, '../../dist/src')
@@ -32,6 +33,8 @@ export interface DiskAccess {
   readonly initiatorIqn: string
   readonly user: string
   readonly secret: string
+  /** What the target proves itself with to an initiator that asks. */
+  readonly target: { readonly user: string; readonly secret: string }
   readonly layerId: string
 }
 
@@ -161,7 +164,7 @@ export class Daemons {
       const volume = registry.volumes.get(server?.volumeId ?? '')
       if (server === undefined || volume === undefined) throw new Error('no such server')
       const { iqn, initiatorIqn, chapUser: user, chapSecret: secret } = server
-      return { iqn, initiatorIqn, user, secret, layerId: volume.layerId }
+      return { iqn, initiatorIqn, user, secret, target: targetCredentials(server), layerId: volume.layerId }
     } finally {
       registry.close()
     }

@@ -70,6 +70,18 @@ void t.test(`the life of a data disk and of a system disk, under sessions${becau
   const layers = (): number => readdirSync(daemons.layersDir).length
   const before = layers()
 
+  await t.test('the target proves itself to a server that asks it to', async (t) => {
+    const { user, secret, initiatorIqn, iqn, target } = access
+    const inquiry = async (wanted: string): Promise<string> => {
+      const url = `iscsi://${user}%${secret}@127.0.0.1:${daemons.iscsiPort}/${iqn}/0`
+      const args = ['-i', initiatorIqn, `${url}?target_user=${target.user}&target_password=${wanted}`]
+      const { stdout, stderr } = await finished(args, 'iscsi-inq')
+      return stdout + stderr
+    }
+    t.match(await inquiry(target.secret), /Vendor:INGOT/)
+    t.notMatch(await inquiry('another-secret-1'), /Vendor:INGOT/)
+  })
+
   await t.test('attached while the server is logged in', async (t) => {
     const system = await login(0)
     await ingot(t, daemons, 'volume', 'create', 'data', '--size', '64M')

@@ -27,6 +27,8 @@ const VALUE_NAMES: ReadonlySet<string> = new Set([
   'initiatorIqn',
   'chapUser',
   'chapSecret',
+  'targetUser',
+  'targetSecret',
   'portalAddress',
   'portalPort',
   'systemLun',
@@ -90,6 +92,8 @@ function valuesOf(target: BootTarget): Record<string, string> {
     initiatorIqn: target.initiatorIqn,
     chapUser: target.chapUser,
     chapSecret: target.chapSecret,
+    targetUser: target.targetUser,
+    targetSecret: target.targetSecret,
     portalAddress: target.portalAddress,
     portalPort: String(target.portalPort),
     systemLun: target.systemLun.toString(16), // RFC 4173 §5: hexadecimal

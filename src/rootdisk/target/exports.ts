@@ -1,5 +1,6 @@
 import type { ServerRecord, VolumeRecord } from '../../registry/records.js'
 import type { Registry } from '../../registry/registry.js'
+import { targetCredentials } from '../../registry/target-credentials.js'
 import type { BlockDevice } from '../block-device.js'
 import type { LunSpec, TargetSpec } from '../export.js'
 import { BufferDisk } from './buffer-disk.js'
@@ -77,6 +78,9 @@ export class Exports {
       get chap() {
         const now = registry.servers.get(server.id) ?? server
         return { user: now.chapUser, secret: now.chapSecret }
+      },
+      get mutual() {
+        return targetCredentials(registry.servers.get(server.id) ?? server)
       },
       luns: [
         this.#lunOf(LUN.system, volume),
