@@ -142,18 +142,10 @@ export const MIGRATIONS: readonly string[] = [
   `,
   `
   ALTER TABLE machines ADD COLUMN loader TEXT;       -- instead of the loader table's: a plain file name
-  `,
-  `
-  -- What the kernel kept beside the image's layer is started with; NULL when none is kept.
+  -- what the kernel kept beside the image's layer is started with; NULL when none is kept
   ALTER TABLE images ADD COLUMN kernel_arguments TEXT;
-  -- The CHAP secret of one boot, where a loader made it known to the kernel's command line.
-  ALTER TABLE boots ADD COLUMN chap_secret TEXT;
-  `,
-  `
   ALTER TABLE nics ADD COLUMN switch_port TEXT;      -- DHCP option 82: hex of 82.1, a slash, hex of 82.2
   CREATE UNIQUE INDEX nics_switch_port ON nics (switch_port);
-  `,
-  `
   -- the one boot that asks at the console what to boot: the next one, or the one in progress
   ALTER TABLE servers ADD COLUMN rescue TEXT CHECK (rescue IN ('wanted', 'shown'));
   `,
