@@ -9,8 +9,7 @@ import { cachedLookup } from './lookup-cache.js'
 /** What a server boots from. */
 export function bootTargetOf(server: ServerRecord, registry: Registry, { target }: Config): BootTarget {
   const machine = registry.machines.get(server.machineId)
-  // tgtd proves itself to nobody
-  const own = target.driver === 'tgt' ? { user: '', secret: '' } : targetCredentials(server)
+  const { user: targetUser, secret: targetSecret } = proofOf(server, target)
   return {
     serverId: server.id,
     serverName: server.name,
@@ -24,12 +23,17 @@ export function bootTargetOf(server: ServerRecord, registry: Registry, { target 
     initiatorIqn: server.initiatorIqn,
     chapUser: server.chapUser,
     chapSecret: server.chapSecret,
-    targetUser: own.user,
-    targetSecret: own.secret,
+    targetUser,
+    targetSecret,
     portalAddress: target.address,
     portalPort: target.port,
     systemLun: shownLun(target.driver, LUN.system),
   }
+}
+
+// tgtd proves itself to nobody
+function proofOf(server: ServerRecord, { driver }: Config['target']): { user: string; secret: string } {
+  return driver === 'tgt' ? { user: '', secret: '' } : targetCredentials(server)
 }
 
 /** Finds what `netboot` has to know of the server behind a request, each time as the registry has it now. */
