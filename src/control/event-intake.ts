@@ -9,6 +9,8 @@ import { startsBoot, type Reached } from './boots.js'
 /** Rows kept in the events table. */
 const KEPT_EVENTS = 100_000
 const TRIM_EVERY = 1000
+/** Stages that change a server, besides its history. */
+const CHANGING: ReadonlySet<Stage | undefined> = new Set<Stage>(['powered-on', 'ready'])
 
 /** Whom an event concerns, as far as the registry knows. */
 interface Subject {
@@ -36,7 +38,10 @@ export class EventIntake {
    */
   take(event: DaemonEvent, atMs: number = this.#clock.nowMs()): void {
     try {
-      this.#registry.transaction(() => this.#record(event, atMs))
+      const record = (): void => this.#record(event, atMs)
+      // A thousand machines that boot at once are thousands of events: history is not waited for.
+      if (CHANGING.has(event.stage)) this.#registry.transaction(record)
+      else this.#registry.transactionUnsynced(record)
     } catch (err) {
       this.#log.error({ err, event }, 'event could not be recorded')
     }

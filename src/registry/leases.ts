@@ -2,6 +2,7 @@ import type { Database, Statement } from 'better-sqlite3'
 import type { LeaseChange, LeaseRecord } from './records.js'
 import { refusing } from './refusal.js'
 import { fromOptionalRow, fromRow, type Row } from './row.js'
+import { unsynced } from './unsynced.js'
 
 const SELECT = 'SELECT ip, mac, client_id AS clientId, expires_ms AS expiresMs FROM leases'
 
@@ -45,13 +46,9 @@ export class Leases {
         else this.#put(lease)
       }
     })
-    // WAL: a commit without a sync is made durable by the next one that has one (sqlite.org/pragma.html#pragma_synchronous)
-    if (!isDurable) this.#db.pragma('synchronous = NORMAL')
-    try {
-      refusing({}, () => applyAll.immediate())
-    } finally {
-      if (!isDurable) this.#db.pragma('synchronous = FULL')
-    }
+    const write = (): void => refusing({}, () => applyAll.immediate())
+    if (isDurable) write()
+    else unsynced(this.#db, write)
   }
 
   #put({ ip, mac, clientId, expiresMs }: LeaseRecord): void {

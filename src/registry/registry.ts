@@ -15,6 +15,7 @@ import { countChanges } from './revision.js'
 import { Servers } from './servers.js'
 import { Snapshots } from './snapshots.js'
 import { Volumes } from './volumes.js'
+import { unsynced } from './unsynced.js'
 
 /** How long a statement waits for another process's lock: `ingot-targetd` reads while `ingotd` writes. */
 const BUSY_TIMEOUT_MS = 5000
@@ -27,7 +28,7 @@ export interface OpenOptions {
   readonly busyTimeoutMs?: number
 }
 
-/** The open registry: one object per table. Every call is synchronous and durable when it returns. */
+/** The open registry: one object per table. Every call is synchronous, and durable when it returns unless it says otherwise. */
 export interface Registry {
   readonly images: Images
   readonly layers: Layers
@@ -45,6 +46,8 @@ export interface Registry {
   readonly revision: () => number
   /** Runs `fn` (synchronous) with all its writes or none; inside another it is a savepoint of that one. */
   transaction<T>(fn: () => T): T
+  /** The same for what may be lost with the host's power, such as history: it does not wait for the disk. */
+  transactionUnsynced<T>(fn: () => T): T
   close(): void
 }
 
@@ -138,6 +141,7 @@ function tables(db: Sqlite, isReadOnly: boolean): Registry {
     jobs: new Jobs(db),
     revision: isReadOnly ? () => 0 : countChanges(db),
     transaction: (fn) => transact(db, fn),
+    transactionUnsynced: (fn) => unsynced(db, () => transact(db, fn)),
     close: () => db.close(),
   }
 }
