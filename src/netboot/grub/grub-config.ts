@@ -1,6 +1,5 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { DaemonError } from '../../errors.js'
+import { fillBootTemplate, readBootTemplate } from '../boot-template.js'
 import type { BootPolicy, BootTarget } from '../decide.js'
 import { grubValue, type GrubForm } from './grub-value.js'
 
@@ -23,7 +22,6 @@ export interface GrubBoot {
   readonly policy: Pick<BootPolicy, 'address' | 'httpPort'>
 }
 
-const PLACEHOLDER = /\{\{(\w+):(\w+)\}\}/g
 const FORMS: ReadonlySet<string> = new Set<GrubForm>(['word', 'words', 'text'])
 const VALUE_NAMES: ReadonlySet<string> = new Set([
   'serverName',
@@ -45,7 +43,9 @@ const VALUE_NAMES: ReadonlySet<string> = new Set([
  * @throws DaemonError CONFIG_INVALID when one has a placeholder we do not know
  */
 export async function loadGrubTemplates(directory: string): Promise<GrubTemplates> {
-  const texts = await Promise.all(CONFIGS.map((name) => readTemplate(join(directory, `${name}.grub`))))
+  const isKnown = (name: string, form: string): boolean => VALUE_NAMES.has(name) && FORMS.has(form)
+  const read = (name: string): Promise<string> => readBootTemplate(join(directory, `${name}.grub`), isKnown)
+  const texts = await Promise.all(CONFIGS.map(read))
   return Object.fromEntries(CONFIGS.map((name, index) => [name, texts[index] ?? ''])) as GrubTemplates // every name
 }
 
@@ -66,9 +66,7 @@ export function decideGrubConfig(
 /** A template with its placeholders filled in; without `boot` for those that have none. */
 export function renderGrubConfig(template: string, boot?: GrubBoot): string {
   const values = boot === undefined ? {} : valuesOf(boot)
-  return template.replace(PLACEHOLDER, (_whole, name: string, form: string) =>
-    grubValue(name, values[name] ?? '', form as GrubForm),
-  )
+  return fillBootTemplate(template, (name, form) => grubValue(name, values[name] ?? '', form as GrubForm))
 }
 
 function valuesOf({ target, kernelArguments = '', mac, policy }: GrubBoot): Record<string, string> {
@@ -81,16 +79,4 @@ function valuesOf({ target, kernelArguments = '', mac, policy }: GrubBoot): Reco
     address: policy.address,
     httpPort: String(policy.httpPort),
   }
-}
-
-async function readTemplate(path: string): Promise<string> {
-  const file = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new DaemonError('CONFIG_INVALID', `GRUB template ${path} cannot be read`, { cause })
-  })
-  const text = file.replace(/^#.*\n/gm, '')
-  for (const [whole, name = '', form = ''] of text.matchAll(PLACEHOLDER)) {
-    if (!FORMS.has(form) || !VALUE_NAMES.has(name))
-      throw new DaemonError('CONFIG_INVALID', `GRUB template ${path}: unknown placeholder ${whole}`)
-  }
-  return text
 }

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DaemonError } from '../../errors.js'
+import { fillBootTemplate, readBootTemplate } from '../boot-template.js'
 import { bootUrl, decideScript, type BootPolicy, type BootTarget } from '../decide.js'
 import { scriptValue, type ScriptForm } from './script-value.js'
 
@@ -19,7 +19,6 @@ export interface RenderedScript {
   readonly reason: string
 }
 
-const PLACEHOLDER = /\{\{(\w+):(\w+)\}\}/g
 const FORMS: ReadonlySet<string> = new Set<ScriptForm>(['bytes', 'text', 'uri'])
 const VALUE_NAMES: ReadonlySet<string> = new Set([
   'serverName',
@@ -43,7 +42,7 @@ const MAGIC = '#!ipxe\n'
  */
 export async function loadScriptTemplates(directory: string): Promise<ScriptTemplates> {
   const read = async (name: ScriptName): Promise<[ScriptName, string]> => {
-    return [name, checkedTemplate(name, await readTemplate(join(directory, `${name}.ipxe`)))]
+    return [name, await readScript(directory, name)]
   }
   const templates = Object.fromEntries(await Promise.all(SCRIPTS.map(read))) as ScriptTemplates // one of each
   // What the menu's `disk` boots is the server's own script.
@@ -80,7 +79,7 @@ function fill(
 ): string {
   const values = valuesOf(target)
   const reportUrl = bootUrl(policy, target.bootToken)
-  return template.replace(PLACEHOLDER, (_whole, name: string, form: string) =>
+  return fillBootTemplate(template, (name, form) =>
     form === 'url' ? reportUrl : scriptValue(values[name] ?? '', form as ScriptForm),
   )
 }
@@ -101,23 +100,12 @@ function valuesOf(target: BootTarget): Record<string, string> {
   }
 }
 
-async function readTemplate(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8')
-  } catch (err) {
-    throw new DaemonError('CONFIG_INVALID', `boot script ${path} cannot be read`, { cause: err })
-  }
+function isKnown(name: string, form: string): boolean {
+  return form === 'url' ? name === 'reportUrl' : FORMS.has(form) && VALUE_NAMES.has(name)
 }
 
-function checkedTemplate(name: string, file: string): string {
-  const text = file.replace(/\n#.*/g, '') // comments stay here: they cost the firmware time and tell it nothing
-  if (!text.startsWith(MAGIC)) {
-    throw new DaemonError('CONFIG_INVALID', `boot script ${name}.ipxe does not begin with #!ipxe`)
-  }
-  for (const [whole, value = '', form = ''] of text.matchAll(PLACEHOLDER)) {
-    const isKnown = form === 'url' ? value === 'reportUrl' : FORMS.has(form) && VALUE_NAMES.has(value)
-    if (!isKnown)
-      throw new DaemonError('CONFIG_INVALID', `boot script ${name}.ipxe: unknown placeholder ${whole}`)
-  }
-  return text
+async function readScript(directory: string, name: ScriptName): Promise<string> {
+  const text = await readBootTemplate(join(directory, `${name}.ipxe`), isKnown)
+  if (text.startsWith(MAGIC)) return text
+  throw new DaemonError('CONFIG_INVALID', `boot script ${name}.ipxe does not begin with #!ipxe`)
 }
