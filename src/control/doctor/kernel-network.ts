@@ -1,5 +1,6 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { runCommand } from '../../command.js'
+import { inodeIn, littleEndian, parseUdpTable, type UdpSocket } from '../../netboot/dhcp/kernel-drops.js'
 import { formatIpv4, parseIpv4 } from '../../wire/ipv4.js'
 
 /** A link of this host and its IPv4 addresses. */
@@ -21,16 +22,6 @@ export interface HostRoute {
   readonly mask: number
   readonly gateway: string | undefined
   readonly metric: number
-}
-
-/** A bound UDP socket of this process. */
-export interface HostSocket {
-  readonly address: string
-  readonly port: number
-  /** Bytes that wait to be read. */
-  readonly queuedBytes: number
-  /** Datagrams that came when its buffer was full, since it was bound. */
-  readonly drops: number
 }
 
 const IP_LIMIT_MS = 5000
@@ -72,8 +63,9 @@ export async function hostRoutes(): Promise<readonly HostRoute[]> {
 }
 
 /** The UDP sockets of this process with what the kernel says of them; empty where there is no /proc. */
-export async function ownUdpSockets(): Promise<readonly HostSocket[]> {
-  return parseUdpSockets(await textOf('/proc/net/udp'), await ownInodes())
+export async function ownUdpSockets(): Promise<readonly UdpSocket[]> {
+  const own = await ownInodes()
+  return parseUdpTable(await textOf('/proc/net/udp')).filter(({ inode }) => own.has(inode))
 }
 
 /** `/proc/net/route`: addresses are hexadecimal as they lie in the memory of a little-endian host. */
@@ -94,21 +86,6 @@ export function parseRoutes(text: string): readonly HostRoute[] {
   )
 }
 
-/** `/proc/net/udp`, only the sockets with one of those inodes. */
-export function parseUdpSockets(text: string, inodes: ReadonlySet<string>): readonly HostSocket[] {
-  return rows(text).flatMap((columns) => {
-    const [, local = '', , , queues = ''] = columns
-    if (!inodes.has(columns[9] ?? '')) return []
-    const [address = '', port = ''] = local.split(':')
-    return {
-      address: formatIpv4(littleEndian(address)),
-      port: Number.parseInt(port, 16),
-      queuedBytes: Number.parseInt(queues.split(':')[1] ?? '', 16),
-      drops: Number(columns[12]),
-    }
-  })
-}
-
 /** The route that packets to `address` (dotted) take: the longest prefix, then the smallest metric. */
 export function routeTo(address: string, routes: readonly HostRoute[]): HostRoute | undefined {
   const number = parseIpv4(address) ?? 0
@@ -125,14 +102,10 @@ function rows(text: string): readonly string[][] {
     .map((line) => line.trim().split(/\s+/))
 }
 
-function littleEndian(hex: string): number {
-  return Number.parseInt((hex.match(/../g) ?? []).reverse().join(''), 16)
-}
-
 async function ownInodes(): Promise<Set<string>> {
   const names = await readdir('/proc/self/fd').catch(() => [])
   const links = names.map((name) => readlink(`/proc/self/fd/${name}`).catch(() => ''))
-  const inodes = (await Promise.all(links)).map((link) => /^socket:\[(\d+)\]$/.exec(link)?.[1])
+  const inodes = (await Promise.all(links)).map(inodeIn)
   return new Set(inodes.filter((inode) => inode !== undefined))
 }
 

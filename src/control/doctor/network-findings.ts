@@ -1,6 +1,7 @@
+import type { UdpSocket } from '../../netboot/dhcp/kernel-drops.js'
 import { formatIpv4, parseSubnet } from '../../wire/ipv4.js'
 import type { ProbeResult } from './dhcp-probe.js'
-import { routeTo, type HostInterface, type HostRoute, type HostSocket } from './kernel-network.js'
+import { routeTo, type HostInterface, type HostRoute } from './kernel-network.js'
 
 /** A subnet of the configuration. */
 export interface DoctorSubnet {
@@ -37,7 +38,7 @@ export interface NetworkFacts {
   readonly subnets: readonly (DoctorSubnet & { readonly probe: ProbeResult | undefined })[]
   readonly interfaces: readonly HostInterface[]
   readonly routes: readonly HostRoute[]
-  readonly sockets: readonly HostSocket[]
+  readonly sockets: readonly Omit<UdpSocket, 'inode'>[]
   readonly dhcpPort: number
   readonly relays: readonly SeenRelay[]
   readonly boots: readonly BootInProgress[]
@@ -127,7 +128,7 @@ function socketFindings(
   return [{ about: cidr, message: `no socket is bound to port ${dhcpPort}: DHCP is not served` }]
 }
 
-function dropFindings({ address, port, drops }: HostSocket): Finding[] {
+function dropFindings({ address, port, drops }: Omit<UdpSocket, 'inode'>): Finding[] {
   if (drops === 0) return []
   const message = `${drops} datagrams were lost because its buffer was full: raise net.core.rmem_max to 1 MiB or more`
   return [{ about: `udp ${address}:${port}`, message }]

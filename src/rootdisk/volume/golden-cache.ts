@@ -63,8 +63,9 @@ export interface CacheReport {
 
 /**
  * Content of layers in memory, shared by all volumes: in a boot storm every golden chunk leaves the disk once.
- * A layer that is written is here too, as far as it is read again: its writer tells of each write. A hit costs one copy and no system call; concurrent misses of one chunk are one read; a sequential
- * reader finds what it wants next read ahead. Second-chance eviction: a hit writes one flag, nothing is moved.
+ * A layer that is written is here too, as far as it is read again: its writer tells of each write. A hit costs one
+ * copy and no system call; concurrent misses of one chunk are one read; a sequential reader finds what it wants next
+ * read ahead. Second-chance eviction: a hit writes one flag, nothing is moved.
  */
 export class GoldenCache {
   readonly #counts = { hits: 0, misses: 0, readAhead: 0 }

@@ -28,8 +28,9 @@ const memories: Uint8Array[] = []
 const TOGETHER_MS = 0.1
 
 /**
- * One write to the kernel goes up to the next multiple of this, so that no cluster is ever cut. ext4 keeps what one call wrote in one folio as large as that, and every later
- * 4 KiB write into it walks all its blocks: 5 us in one of 256 KiB, 14 us in one of 1 MiB, 2 us in one of 32 KiB.
+ * One write to the kernel goes up to the next multiple of this, so that no cluster is ever cut. ext4 keeps what one
+ * call wrote in one folio as large as that, and every later 4 KiB write into it walks all its blocks: 5 us in one of
+ * 256 KiB, 14 us in one of 1 MiB, 2 us in one of 32 KiB.
  */
 const WRITE_BYTES = 32 << 10
 

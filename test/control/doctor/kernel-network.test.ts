@@ -8,7 +8,6 @@ import {
   ownUdpSockets,
   parseInterfaces,
   parseRoutes,
-  parseUdpSockets,
   routeTo,
 } from '../../../src/control/doctor/kernel-network.js'
 
@@ -20,10 +19,6 @@ br0	000112C6	FD0012C6	0003	0	0	0	00FFFFFF	0	0	0
 br1	000112C6	FC0012C6	0003	0	0	20	00FFFFFF	0	0	0
 *	000212C6	00000000	0201	0	0	0	00FFFFFF	0	0	0
 `
-const UDP = `   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
- 1015: 010012C6:0043 00000000:0000 07 00000000:00000100 00:00000000 00000000     0        0 41 2 000000002dcf1b6b 7
- 1016: FFFFFFFF:0043 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 42 2 000000002dcf1b6c 0
-`
 
 void t.test('a route is found by the longest prefix, then by the smallest metric', (t) => {
   const routes = parseRoutes(ROUTES)
@@ -32,14 +27,6 @@ void t.test('a route is found by the longest prefix, then by the smallest metric
   t.match(routeTo('198.18.1.9', routes), { interface: 'br0', gateway: '198.18.0.253' })
   t.match(routeTo('203.0.113.1', routes), { gateway: '198.18.0.254' })
   t.equal(routeTo('203.0.113.1', routes.slice(1)), undefined)
-  t.end()
-})
-
-void t.test('only our own sockets are told, with what they lost', (t) => {
-  t.same(parseUdpSockets(UDP, new Set(['41'])), [
-    { address: '198.18.0.1', port: 67, queuedBytes: 256, drops: 7 },
-  ])
-  t.same(parseUdpSockets('', new Set(['41'])), [])
   t.end()
 })
 

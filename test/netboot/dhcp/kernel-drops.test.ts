@@ -1,7 +1,7 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import t from 'tap'
-import { dropsIn, kernelDrops } from '../../../src/netboot/dhcp/kernel-drops.js'
+import { dropsIn, kernelDrops, parseUdpTable } from '../../../src/netboot/dhcp/kernel-drops.js'
 
 // /proc/net/udp of Linux 6.1
 const TABLE = [
@@ -21,9 +21,19 @@ void t.test('drops are summed over the sockets that count', (t) => {
     12,
   )
   t.equal(
-    dropsIn(TABLE, ({ local }) => local === '010012C6:0043'),
+    dropsIn(TABLE, ({ address, port }) => address === '198.18.0.1' && port === 67),
     30,
   )
+  t.end()
+})
+
+void t.test('a line of the table says where a socket is bound, and what waits there', (t) => {
+  const line =
+    ' 1015: 010012C6:0043 00000000:0000 07 00000000:00000100 00:00000000 00000000     0        0 41 2 000000002dcf1b6b 7'
+  t.same(parseUdpTable(`header\n${line}\n`), [
+    { address: '198.18.0.1', port: 67, inode: '41', queuedBytes: 256, drops: 7 },
+  ])
+  t.same(parseUdpTable(''), [])
   t.end()
 })
 
