@@ -1,6 +1,7 @@
 import { systemCode } from '../../errors.js'
 import type { DaemonEvent } from '../../events.js'
 import { formatIpv4 } from '../../wire/ipv4.js'
+import { toldName } from '../told-name.js'
 import type { DhcpPacket } from './codec.js'
 import type { DhcpReply, SilenceReason } from './decision.js'
 import { linkName } from './dhcp-subnets.js'
@@ -54,7 +55,7 @@ export function ackEvent(
 ): DaemonEvent | undefined {
   if (machine === undefined || bootReason === undefined) return undefined
   const ip = formatIpv4(packet.yiaddr)
-  const boot = packet.options.bootFile ?? 'nothing to boot'
+  const boot = toldName(packet.options.bootFile ?? 'nothing to boot')
   const why = bootReason === '' ? '' : ` (${bootReason})`
   const message = `${machine.name} was given ${ip} and ${boot}${why}`
   return { kind: 'dhcp.ack', stage: 'dhcp', message, mac: machine.mac ?? mac, ip }
@@ -73,6 +74,6 @@ export function proxyEvent(
   machine: DhcpMachine | undefined,
 ): DaemonEvent | undefined {
   if (machine === undefined || bootReason === undefined || packet.yiaddr !== 0) return undefined
-  const message = `${machine.name} was told to boot ${packet.options.bootFile ?? 'nothing'} (${bootReason})`
+  const message = `${machine.name} was told to boot ${toldName(packet.options.bootFile ?? 'nothing')} (${bootReason})`
   return { kind: 'dhcp.proxy', stage: 'dhcp', message, mac: machine.mac ?? mac }
 }

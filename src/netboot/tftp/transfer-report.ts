@@ -6,6 +6,7 @@ import { limitEvents } from '../event-limiter.js'
 import type { BlockCaps } from './block-caps.js'
 import type { SessionEnd, TransferSession } from './transfer-session.js'
 import type { TransferSlot } from './transfer-slots.js'
+import { toldName } from '../told-name.js'
 
 /** Numbers for metrics, since the start. */
 export interface TftpCounters {
@@ -109,5 +110,7 @@ export class TransferReport {
 }
 
 function printable(name: string): string {
-  return name.slice(0, 64).replace(/[^\x20-\x7e]/g, '?')
+  return toldName(name)
+    .slice(0, 64)
+    .replace(/[^\x20-\x7e]/g, '?')
 }
