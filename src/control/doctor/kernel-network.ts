@@ -1,6 +1,12 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 import { runCommand } from '../../command.js'
-import { inodeIn, littleEndian, parseUdpTable, type UdpSocket } from '../../netboot/dhcp/kernel-drops.js'
+import {
+  inodeIn,
+  littleEndian,
+  parseUdpTable,
+  procRows,
+  type UdpSocket,
+} from '../../netboot/dhcp/kernel-drops.js'
 import { formatIpv4, parseIpv4 } from '../../wire/ipv4.js'
 
 /** A link of this host and its IPv4 addresses. */
@@ -70,7 +76,7 @@ export async function ownUdpSockets(): Promise<readonly UdpSocket[]> {
 
 /** `/proc/net/route`: addresses are hexadecimal as they lie in the memory of a little-endian host. */
 export function parseRoutes(text: string): readonly HostRoute[] {
-  return rows(text).flatMap(
+  return procRows(text).flatMap(
     ([name = '', destination = '', gateway = '', flags = '', , , metric, mask = '']) => {
       const bits = Number.parseInt(flags, 16)
       if ((bits & ROUTE_UP) === 0 || (bits & ROUTE_REJECTS) !== 0) return []
@@ -92,14 +98,6 @@ export function routeTo(address: string, routes: readonly HostRoute[]): HostRout
   return routes
     .filter(({ destination, mask }) => (number & mask) >>> 0 === destination)
     .sort((a, b) => b.mask - a.mask || a.metric - b.metric)[0]
-}
-
-function rows(text: string): readonly string[][] {
-  return text
-    .split('\n')
-    .slice(1)
-    .filter((line) => line.trim() !== '')
-    .map((line) => line.trim().split(/\s+/))
 }
 
 async function ownInodes(): Promise<Set<string>> {

@@ -46,9 +46,7 @@ export function inodeIn(link: string): string | undefined {
 
 /** `/proc/net/udp` (proc_net_udp; the column `drops` since Linux 2.6.27). */
 export function parseUdpTable(table: string): readonly UdpSocket[] {
-  const lines = table.split('\n').slice(1)
-  return lines.flatMap((line) => {
-    const columns = line.trim().split(/\s+/)
+  return procRows(table).flatMap((columns) => {
     const [, local = '', , , queues = ''] = columns
     const [address = '', port = ''] = local.split(':')
     if (port === '') return []
@@ -60,6 +58,12 @@ export function parseUdpTable(table: string): readonly UdpSocket[] {
       drops: Number(columns[12] ?? 0),
     }
   })
+}
+
+/** The columns of each line of a table of `/proc/net`, without its heading. */
+export function procRows(table: string): readonly string[][] {
+  const lines = table.split('\n').slice(1)
+  return lines.filter((line) => line.trim() !== '').map((line) => line.trim().split(/\s+/))
 }
 
 /** An address as `/proc/net` writes it: the word as it lies in the memory of x86 and arm64. */
