@@ -143,6 +143,8 @@ export class Images {
       layerId: undefined,
       sha256: undefined,
       kernelArguments: undefined,
+      properties: {},
+      inspection: undefined,
       createdMs: this.#clock.nowMs(),
     }
     this.#registry.images.insert(image)

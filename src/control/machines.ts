@@ -77,6 +77,7 @@ export class Machines {
         mac: checkMac(nic.mac),
         ip: nic.ip === undefined ? undefined : this.#checkIp(nic.ip),
         switchPort: nic.switchPort === undefined ? undefined : checkSwitchPort(nic.switchPort),
+        role: 'tenant' as const,
       })),
       createdMs: this.#clock.nowMs(),
     }

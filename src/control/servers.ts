@@ -2,7 +2,13 @@ import { randomUUID } from 'node:crypto'
 import type { Clock } from '../clock.js'
 import { DaemonError } from '../errors.js'
 import type { DaemonEvent } from '../events.js'
-import type { ImageRecord, MachineRecord, ServerRecord, VolumeRecord } from '../registry/records.js'
+import type {
+  ImageRecord,
+  MachineRecord,
+  ServerKey,
+  ServerRecord,
+  VolumeRecord,
+} from '../registry/records.js'
 import type { Registry } from '../registry/registry.js'
 import { newBootToken, newChapSecret } from './boot-credentials.js'
 import type { Claims } from './claims.js'
@@ -25,7 +31,7 @@ export interface NewServer {
   readonly image: string
   /** Machine name or id; a free one is taken when left out. */
   readonly machine?: string | undefined
-  readonly sshKeys: readonly string[]
+  readonly keys: readonly ServerKey[]
   readonly userData?: Buffer | undefined
   readonly addressing: 'dhcp' | 'static'
 }
@@ -273,8 +279,11 @@ function newServer(
     chapSecret: newChapSecret(),
     bootToken: newBootToken(),
     addressing: input.addressing,
-    sshKeys: input.sshKeys,
+    keys: input.keys,
     userData: input.userData,
+    network: undefined,
+    adminPasswordHash: undefined,
+    sealedPassword: undefined,
     cloneMs: 0,
     createdMs: nowMs,
   }

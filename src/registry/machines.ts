@@ -9,7 +9,7 @@ type MachineRow = Omit<Row<MachineRecord>, 'nics'>
 const SELECT = `SELECT machines.id, machines.name, machines.firmware, machines.bmc_url AS bmcUrl,
   machines.bmc_credentials_file AS bmcCredentialsFile, machines.console_file AS consoleFile, machines.loader,
   machines.created_ms AS createdMs FROM machines`
-const SELECT_NIC = `SELECT mac, machine_id AS machineId, position, ip, switch_port AS switchPort
+const SELECT_NIC = `SELECT mac, machine_id AS machineId, position, ip, switch_port AS switchPort, role
   FROM nics`
 
 /** The machines table, with each machine's nics. */
@@ -26,6 +26,7 @@ export class Machines {
   readonly #nics: Statement<[string], Row<NicRecord>>
   readonly #allNics: Statement<[], Row<NicRecord>>
   readonly #setSwitchPort: Statement<[{ id: string; switchPort: string | null }]>
+  readonly #setRole: Statement<[{ mac: string; role: string }]>
   readonly #setLoader: Statement<[{ id: string; loader: string | null }]>
   readonly #withoutIp: Statement<[], number>
   readonly #delete: Statement<[string]>
@@ -36,8 +37,8 @@ export class Machines {
     this.#insert = db.prepare(`INSERT INTO machines
       (id, name, firmware, bmc_url, bmc_credentials_file, console_file, loader, created_ms)
       VALUES (@id, @name, @firmware, @bmcUrl, @bmcCredentialsFile, @consoleFile, @loader, @createdMs)`)
-    this.#insertNic = db.prepare(`INSERT INTO nics (mac, machine_id, position, ip, switch_port)
-      VALUES (@mac, @machineId, @position, @ip, @switchPort)`)
+    this.#insertNic = db.prepare(`INSERT INTO nics (mac, machine_id, position, ip, switch_port, role)
+      VALUES (@mac, @machineId, @position, @ip, @switchPort, @role)`)
     this.#get = db.prepare(`${SELECT} WHERE id = ?`)
     this.#findByName = db.prepare(`${SELECT} WHERE name = ?`)
     this.#findByMac = db.prepare(`${SELECT} JOIN nics ON nics.machine_id = machines.id WHERE nics.mac = ?`)
@@ -51,6 +52,7 @@ export class Machines {
     this.#setSwitchPort = db.prepare(
       'UPDATE nics SET switch_port = @switchPort WHERE machine_id = @id AND position = 0',
     )
+    this.#setRole = db.prepare('UPDATE nics SET role = @role WHERE mac = @mac')
     this.#setLoader = db.prepare('UPDATE machines SET loader = @loader WHERE id = @id')
     this.#withoutIp = db.prepare<[], number>('SELECT count(*) FROM nics WHERE ip IS NULL').pluck()
     this.#delete = db.prepare('DELETE FROM machines WHERE id = ?')
@@ -114,6 +116,12 @@ export class Machines {
     const values = { id, switchPort: switchPort ?? null }
     const { changes } = refusing(values, () => this.#setSwitchPort.run(values))
     if (changes === 0) throw new DaemonError('NOT_FOUND', `no machine has the id ${id}`)
+  }
+
+  /** Gives a NIC a role; `mac` as `parseMac` gives it. @throws DaemonError NOT_FOUND */
+  setRole(mac: string, role: NicRecord['role']): void {
+    const { changes } = refusing({ mac }, () => this.#setRole.run({ mac, role }))
+    if (changes === 0) throw new DaemonError('NOT_FOUND', `no machine has the NIC ${mac}`)
   }
 
   /** Gives a machine a loader of its own, or the table's again. @throws DaemonError NOT_FOUND */

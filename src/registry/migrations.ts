@@ -149,4 +149,28 @@ export const MIGRATIONS: readonly string[] = [
   -- the one boot that asks at the console what to boot: the next one, or the one in progress
   ALTER TABLE servers ADD COLUMN rescue TEXT CHECK (rescue IN ('wanted', 'shown'));
   `,
+  `
+  -- a storage NIC carries the root disk and is no part of the guest's network
+  ALTER TABLE nics ADD COLUMN role TEXT NOT NULL DEFAULT 'tenant' CHECK (role IN ('tenant', 'storage'));
+
+  ALTER TABLE servers ADD COLUMN keys TEXT NOT NULL DEFAULT '[]';  -- JSON array of {name, publicKey}
+  UPDATE servers SET keys = (
+    SELECT json_group_array(json_object('name', 'key-' || key, 'publicKey', value)) FROM json_each(ssh_keys)
+  );
+  ALTER TABLE servers DROP COLUMN ssh_keys;
+  ALTER TABLE servers ADD COLUMN network TEXT;              -- the operator's JSON; NULL: follows from NICs and subnets
+  ALTER TABLE servers ADD COLUMN admin_password_hash TEXT;  -- crypt(3), $6$
+  ALTER TABLE servers ADD COLUMN sealed_password TEXT;      -- base64, by the server's RSA key: what Windows posted
+
+  CREATE TABLE keypairs (
+    name TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,               -- the type that the public key begins with, as ssh-ed25519
+    public_key TEXT NOT NULL,         -- a line of authorized_keys
+    fingerprint TEXT NOT NULL,        -- SHA256:..., as ssh-keygen -l says it
+    created_ms INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  ALTER TABLE images ADD COLUMN properties TEXT NOT NULL DEFAULT '{}';  -- JSON object of strings
+  ALTER TABLE images ADD COLUMN inspection TEXT;            -- JSON: what was found inside
+  `,
 ]

@@ -12,6 +12,10 @@ export interface ImageRecord {
   readonly sha256: string | undefined
   /** What the kernel kept beside its layer is started with; undefined: none is kept. */
   readonly kernelArguments: string | undefined
+  /** What is known of it, by names such as `hw_firmware_type`. */
+  readonly properties: Readonly<Record<string, string>>
+  /** JSON text of what was found inside; undefined: nobody looked. */
+  readonly inspection: string | undefined
   readonly createdMs: number
 }
 
@@ -64,6 +68,8 @@ export interface NicRecord {
   readonly ip: string | undefined
   /** Where it is plugged in, as `switchPortName` writes it: a NIC that was replaced is known by it. */
   readonly switchPort: string | undefined
+  /** A `storage` NIC carries the root disk and is no part of the guest's network. */
+  readonly role: 'tenant' | 'storage'
 }
 
 /** A physical (or rig) box with its NICs in order of position. */
@@ -78,6 +84,22 @@ export interface MachineRecord {
   /** Where the serial console is logged. */
   readonly consoleFile: string | undefined
   readonly nics: readonly NicRecord[]
+  readonly createdMs: number
+}
+
+/** A public key that may log in, and what it is called. */
+export interface ServerKey {
+  readonly name: string
+  /** A line of authorized_keys without options. */
+  readonly publicKey: string
+}
+
+/** A key pair: its public half, for servers to come. */
+export interface KeypairRecord extends ServerKey {
+  /** The type that the public key begins with, as `ssh-ed25519`. */
+  readonly kind: string
+  /** `SHA256:` and 43 characters, as ssh-keygen says it. */
+  readonly fingerprint: string
   readonly createdMs: number
 }
 
@@ -99,7 +121,13 @@ export interface ServerRecord {
   readonly chapSecret: string
   readonly bootToken: string
   readonly addressing: 'dhcp' | 'static'
-  readonly sshKeys: readonly string[]
+  readonly keys: readonly ServerKey[]
+  /** JSON text of the wished network; undefined: what follows from the machine's NICs and their subnets. */
+  readonly network: string | undefined
+  /** crypt(3) with SHA-512 (`$6$`). */
+  readonly adminPasswordHash: string | undefined
+  /** base64 of what Windows sealed with the server's RSA key and posted. */
+  readonly sealedPassword: string | undefined
   readonly userData: Buffer | undefined
   readonly cloneMs: number
   readonly createdMs: number

@@ -7,6 +7,7 @@ const TAKEN: Readonly<Record<string, { code: ErrorCode; field: string; text: str
   'snapshots.name': { code: 'NAME_TAKEN', field: 'name', text: 'a snapshot is already named' },
   'machines.name': { code: 'NAME_TAKEN', field: 'name', text: 'a machine is already named' },
   'servers.name': { code: 'NAME_TAKEN', field: 'name', text: 'a server is already named' },
+  'keypairs.name': { code: 'NAME_TAKEN', field: 'name', text: 'a key pair is already named' },
   'nics.mac': { code: 'MAC_TAKEN', field: 'mac', text: 'a machine already has the MAC address' },
   'nics.ip': { code: 'ADDRESS_TAKEN', field: 'ip', text: 'a machine already has the IP address' },
   'nics.switch_port': {

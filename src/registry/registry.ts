@@ -6,6 +6,7 @@ import { DoomedLayers } from './doomed-layers.js'
 import { Events } from './events.js'
 import { Images } from './images.js'
 import { Jobs } from './jobs.js'
+import { Keypairs } from './keypairs.js'
 import { Layers } from './layers.js'
 import { Leases } from './leases.js'
 import { Machines } from './machines.js'
@@ -38,6 +39,7 @@ export interface Registry {
   readonly snapshots: Snapshots
   readonly machines: Machines
   readonly servers: Servers
+  readonly keypairs: Keypairs
   readonly leases: Leases
   readonly boots: Boots
   readonly events: Events
@@ -135,6 +137,7 @@ function tables(db: Sqlite, isReadOnly: boolean): Registry {
     snapshots: new Snapshots(db),
     machines: new Machines(db),
     servers: new Servers(db),
+    keypairs: new Keypairs(db),
     leases: new Leases(db),
     boots: new Boots(db),
     events: new Events(db),

@@ -4,19 +4,50 @@ import type { ServerRecord } from './records.js'
 import { refusing } from './refusal.js'
 import { fromRow, type Row } from './row.js'
 
-type ServerRow = Omit<Row<ServerRecord>, 'sshKeys'> & { readonly sshKeys: string }
+/** A row as it is stored: the keys are JSON text. */
+type ServerRow = Omit<Row<ServerRecord>, 'keys'> & { readonly keys: string }
 
-/** What changes from boot to boot. */
-type Changeable = Pick<ServerRow, 'bootToken' | 'chapSecret' | 'rescue'>
+/** Columns by field, in the order of the table; those that never change come first. */
+const FIXED = {
+  id: 'id',
+  machineId: 'machine_id',
+  bootIntent: 'boot_intent',
+  iqn: 'iqn',
+  initiatorIqn: 'initiator_iqn',
+  chapUser: 'chap_user',
+  addressing: 'addressing',
+  createdMs: 'created_ms',
+} as const
+const CHANGEABLE = {
+  name: 'name',
+  imageId: 'image_id',
+  volumeId: 'volume_id',
+  status: 'status',
+  instanceId: 'instance_id',
+  rescue: 'rescue',
+  chapSecret: 'chap_secret',
+  bootToken: 'boot_token',
+  keys: 'keys',
+  network: 'network',
+  userData: 'user_data',
+  adminPasswordHash: 'admin_password_hash',
+  sealedPassword: 'sealed_password',
+  cloneMs: 'clone_ms',
+} as const
+const COLUMNS: readonly (readonly [field: string, column: string])[] = Object.entries({
+  ...FIXED,
+  ...CHANGEABLE,
+})
 
-const SELECT = `SELECT id, name, machine_id AS machineId, image_id AS imageId, volume_id AS volumeId, status,
-  instance_id AS instanceId, boot_intent AS bootIntent, rescue, iqn, initiator_iqn AS initiatorIqn,
-  chap_user AS chapUser, chap_secret AS chapSecret, boot_token AS bootToken, addressing,
-  ssh_keys AS sshKeys, user_data AS userData, clone_ms AS cloneMs, created_ms AS createdMs FROM servers`
-const INSERT = `INSERT INTO servers (id, name, machine_id, image_id, volume_id, status, instance_id, boot_intent, rescue,
-  iqn, initiator_iqn, chap_user, chap_secret, boot_token, addressing, ssh_keys, user_data, clone_ms, created_ms)
-  VALUES (@id, @name, @machineId, @imageId, @volumeId, @status, @instanceId, @bootIntent, @rescue,
-  @iqn, @initiatorIqn, @chapUser, @chapSecret, @bootToken, @addressing, @sshKeys, @userData, @cloneMs, @createdMs)`
+/** What may change in a server's life. */
+export type ServerChange = Partial<Pick<ServerRecord, keyof typeof CHANGEABLE>>
+
+const SELECT = `SELECT ${COLUMNS.map(([field, column]) => `${column} AS ${field}`).join(', ')} FROM servers`
+const INSERT = `INSERT INTO servers (${COLUMNS.map(([, column]) => column).join(', ')})
+  VALUES (${COLUMNS.map(([field]) => `@${field}`).join(', ')})`
+const UPDATE = `UPDATE servers SET ${Object.entries(CHANGEABLE)
+  .map(([field, column]) => `${column} = @${field}`)
+  .join(', ')} WHERE id = @id`
 
 /** The servers table. */
 export class Servers {
@@ -29,7 +60,7 @@ export class Servers {
   readonly #findByIqn: Statement<[string], ServerRow>
   readonly #list: Statement<[], ServerRow>
   readonly #setStatus: Statement<[{ id: string; status: string }]>
-  readonly #change: Statement<[Changeable & { readonly id: string }]>
+  readonly #change: Statement<[ServerRow]>
   readonly #delete: Statement<[string]>
 
   constructor(db: Database) {
@@ -42,21 +73,13 @@ export class Servers {
     this.#findByIqn = db.prepare(`${SELECT} WHERE iqn = ?`)
     this.#list = db.prepare(`${SELECT} ORDER BY name`)
     this.#setStatus = db.prepare('UPDATE servers SET status = @status WHERE id = @id')
-    this.#change = db.prepare(
-      'UPDATE servers SET boot_token = @bootToken, chap_secret = @chapSecret, rescue = @rescue WHERE id = @id',
-    )
+    this.#change = db.prepare(UPDATE)
     this.#delete = db.prepare('DELETE FROM servers WHERE id = ?')
   }
 
   /** @throws DaemonError NAME_TAKEN; WRONG_STATE when machine or volume has a server; NOT_FOUND when one is missing */
   insert(server: ServerRecord): void {
-    const row = {
-      ...server,
-      sshKeys: JSON.stringify(server.sshKeys),
-      userData: server.userData ?? null,
-      rescue: server.rescue ?? null,
-    }
-    refusing(server, () => this.#insert.run(row))
+    refusing(server, () => this.#insert.run(toRow(server)))
   }
 
   get(id: string): ServerRecord | undefined {
@@ -98,12 +121,15 @@ export class Servers {
     if (changes === 0) throw new DaemonError('NOT_FOUND', `no server has the id ${id}`)
   }
 
-  /** Changes what a boot has of its own. @throws DaemonError NOT_FOUND */
-  change(id: string, wanted: Partial<Pick<ServerRecord, keyof Changeable>>): void {
+  /**
+   * Writes what is named, and nothing else; naming a field with undefined takes its value away.
+   * @throws DaemonError NOT_FOUND, NAME_TAKEN
+   */
+  change(id: string, wanted: ServerChange): void {
     const before = this.get(id)
     if (before === undefined) throw new DaemonError('NOT_FOUND', `no server has the id ${id}`)
-    const { bootToken, chapSecret, rescue } = { ...before, ...wanted }
-    refusing({ id }, () => this.#change.run({ id, bootToken, chapSecret, rescue: rescue ?? null }))
+    const after = { ...before, ...wanted }
+    refusing(after, () => this.#change.run(toRow(after)))
   }
 
   /** Whether there was one to delete; its boots go with it, its events stay. */
@@ -116,7 +142,19 @@ function toRecord(row: ServerRow | undefined): ServerRecord | undefined {
   return row === undefined ? undefined : present(row)
 }
 
+function toRow(server: ServerRecord): ServerRow {
+  return {
+    ...server,
+    keys: JSON.stringify(server.keys),
+    rescue: server.rescue ?? null,
+    network: server.network ?? null,
+    userData: server.userData ?? null,
+    adminPasswordHash: server.adminPasswordHash ?? null,
+    sealedPassword: server.sealedPassword ?? null,
+  }
+}
+
 function present(row: ServerRow): ServerRecord {
-  const sshKeys = JSON.parse(row.sshKeys) as string[] // written by insert, nobody else writes
-  return fromRow<ServerRecord>({ ...row, sshKeys })
+  const keys = JSON.parse(row.keys) as ServerRecord['keys'] // written by toRow, nobody else writes
+  return fromRow<ServerRecord>({ ...row, keys })
 }

@@ -18,7 +18,7 @@ export function seedInputOf(server: ServerRecord, machine: MachineRecord, config
     serverId: server.id,
     instanceId: server.instanceId,
     hostname: server.name,
-    sshKeys: server.sshKeys,
+    sshKeys: server.keys.map(({ publicKey }) => publicKey),
     ...(server.userData && { userData: server.userData }),
     network: networkOf(server, machine, config),
     phoneHomeUrl: `${bootUrl(policy, server.instanceId)}/ready`,

@@ -31,6 +31,8 @@ function bench(t: Test, reload: WishStateDeps['reload'] = () => Promise.resolve(
     osVersion: '12',
     sizeBytes: 4 * 2 ** 30,
     kernelArguments: undefined,
+    properties: {},
+    inspection: undefined,
   } as const
   registry.images.insert({ ...image, status: 'saving', layerId: undefined, sha256: undefined, createdMs: 1 })
   registry.layers.insert({
@@ -71,7 +73,7 @@ function addMachine(machines: Machines, n: number): void {
   })
 }
 
-const WISH = { name: 'web1', image: 'debian', sshKeys: [], addressing: 'dhcp' } as const
+const WISH = { name: 'web1', image: 'debian', keys: [], addressing: 'dhcp' } as const
 
 void t.test('a server is one new layer over the image, one volume, one target', async (t) => {
   const { servers, machines, registry, layers } = bench(t)

@@ -142,7 +142,14 @@ export class DhcpSegments {
     fill(registry)
     registry.servers.delete(SERVER.id)
     registry.machines.delete(MACHINE.id)
-    const nic = { mac, machineId: MACHINE.id, position: 0, ip: MACHINE_IP, switchPort: undefined }
+    const nic = {
+      mac,
+      machineId: MACHINE.id,
+      position: 0,
+      ip: MACHINE_IP,
+      switchPort: undefined,
+      role: 'tenant' as const,
+    }
     registry.machines.insert({ ...MACHINE, firmware: 'uefi', nics: [nic] })
     registry.servers.insert(SERVER)
     registry.close()

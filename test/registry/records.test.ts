@@ -73,7 +73,14 @@ void t.test('a taken name, MAC or address is refused, naming the value, and noth
   refused('NAME_TAKEN', /machine.* rack1-u1$/, () => {
     machines.insert({ ...MACHINE, id: 'm2', nics: [] })
   })
-  const nic = { mac: '52:54:00:00:00:09', machineId: 'm3', position: 0, ip: undefined, switchPort: undefined }
+  const nic = {
+    mac: '52:54:00:00:00:09',
+    machineId: 'm3',
+    position: 0,
+    ip: undefined,
+    switchPort: undefined,
+    role: 'tenant' as const,
+  }
   const withNics = (...nics: (typeof MACHINE)['nics']): void => {
     machines.insert({ ...MACHINE, id: 'm3', name: 'm3', nics })
   }
@@ -103,7 +110,14 @@ void t.test('a taken name, MAC or address is refused, naming the value, and noth
 
 void t.test('a machine may not have the same MAC twice', (t) => {
   const { machines } = opened()
-  const nic = { mac: '52:54:00:00:00:09', machineId: 'm3', position: 0, ip: undefined, switchPort: undefined }
+  const nic = {
+    mac: '52:54:00:00:00:09',
+    machineId: 'm3',
+    position: 0,
+    ip: undefined,
+    switchPort: undefined,
+    role: 'tenant' as const,
+  }
   const twice = { ...MACHINE, id: 'm3', name: 'm3', nics: [nic, { ...nic, position: 1 }] }
   t.throws(
     () => {
@@ -252,6 +266,66 @@ void t.test('a server changes its status and nothing else', (t) => {
   const { servers } = opened()
   servers.setStatus(SERVER.id, 'ACTIVE')
   t.same(servers.get(SERVER.id), { ...SERVER, status: 'ACTIVE' })
+  t.end()
+})
+
+void t.test('what a server may change is written, its name only when it is free, and the rest stays', (t) => {
+  const { servers } = opened()
+  const wanted = {
+    name: 'web-9',
+    instanceId: 'instance-9',
+    keys: [{ name: 'mine', publicKey: 'ssh-ed25519 AAAA nine' }],
+    network: '{"links":[]}',
+    userData: undefined,
+    adminPasswordHash: '$6$salt$hash',
+    sealedPassword: 'c2VhbGVk',
+  }
+  servers.change(SERVER.id, wanted)
+  t.strictSame(servers.get(SERVER.id), { ...SERVER, ...wanted })
+  servers.change(SERVER.id, { network: undefined, sealedPassword: undefined })
+  const after = { ...SERVER, ...wanted, network: undefined, sealedPassword: undefined }
+  t.strictSame(servers.findByInstance('instance-9'), after)
+  t.throws(() => servers.change('none', {}), { code: 'NOT_FOUND' })
+  t.end()
+})
+
+void t.test('key pairs are kept by name', (t) => {
+  const { keypairs } = opened()
+  const keypair = {
+    name: 'mine',
+    kind: 'ssh-ed25519',
+    publicKey: 'ssh-ed25519 AAAA',
+    fingerprint: 'SHA256:x',
+  }
+  keypairs.insert({ ...keypair, createdMs: 1 })
+  t.throws(() => keypairs.insert({ ...keypair, createdMs: 2 }), {
+    code: 'NAME_TAKEN',
+    message: /key pair.* mine$/,
+  })
+  t.strictSame([keypairs.get('mine'), keypairs.list().length], [{ ...keypair, createdMs: 1 }, 1])
+  t.same([keypairs.delete('mine'), keypairs.delete('mine'), keypairs.get('mine')], [true, false, undefined])
+  t.end()
+})
+
+void t.test("an image's properties and inspection are written, and the rest stays", (t) => {
+  const { images } = opened()
+  const wanted = { properties: { hw_firmware_type: 'both' }, inspection: '{"verdict":"inic"}' }
+  images.change(IMAGE.id, wanted)
+  t.strictSame(images.get(IMAGE.id), { ...IMAGE, ...wanted })
+  images.change(IMAGE.id, { osType: 'windows' })
+  t.strictSame(images.list(), [{ ...IMAGE, ...wanted, osType: 'windows' }])
+  t.throws(() => images.change('none', {}), { code: 'NOT_FOUND' })
+  t.end()
+})
+
+void t.test('a NIC is of the tenant until it is made a storage NIC', (t) => {
+  const { machines } = opened()
+  machines.setRole('52:54:00:00:00:02', 'storage')
+  t.same(
+    machines.get(MACHINE.id)?.nics.map(({ role }) => role),
+    ['tenant', 'storage'],
+  )
+  t.throws(() => machines.setRole('52:54:00:00:00:99', 'storage'), { code: 'NOT_FOUND' })
   t.end()
 })
 

@@ -28,7 +28,14 @@ void t.test('a full disk is DISK_FULL, and what was there stays readable', (t) =
   const event = { ...none, atMs: 0, kind: 'k', message: 'x'.repeat(9000), stage: undefined, iqn: undefined }
   t.throws(() => events.insert(event), { name: 'DaemonError', code: 'DISK_FULL' })
   const nics = Array.from({ length: 500 }, (_, position) => {
-    return { mac: `mac-${String(position)}`, machineId: 'm2', position, ip: undefined, switchPort: undefined }
+    return {
+      mac: `mac-${String(position)}`,
+      machineId: 'm2',
+      position,
+      ip: undefined,
+      switchPort: undefined,
+      role: 'tenant' as const,
+    }
   })
   t.throws(
     () => {

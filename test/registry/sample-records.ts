@@ -18,6 +18,8 @@ export const IMAGE: ImageRecord = {
   layerId: 'golden',
   sha256: 'ab'.repeat(32),
   kernelArguments: undefined,
+  properties: {},
+  inspection: undefined,
   createdMs: 1000,
 }
 
@@ -66,8 +68,16 @@ export const MACHINE: MachineRecord = {
       position: 0,
       ip: '198.18.0.11',
       switchPort: undefined,
+      role: 'tenant',
     },
-    { mac: '52:54:00:00:00:02', machineId: 'machine-1', position: 1, ip: undefined, switchPort: undefined },
+    {
+      mac: '52:54:00:00:00:02',
+      machineId: 'machine-1',
+      position: 1,
+      ip: undefined,
+      switchPort: undefined,
+      role: 'tenant',
+    },
   ],
   createdMs: 1000,
 }
@@ -89,7 +99,13 @@ export const SERVER: ServerRecord = {
   chapSecret: 'a secret of the test',
   bootToken: 'token-1',
   addressing: 'dhcp',
-  sshKeys: ['ssh-ed25519 AAAA one', 'ssh-ed25519 AAAA two'],
+  keys: [
+    { name: 'key-0', publicKey: 'ssh-ed25519 AAAA one' },
+    { name: 'key-1', publicKey: 'ssh-ed25519 AAAA two' },
+  ],
+  network: undefined,
+  adminPasswordHash: undefined,
+  sealedPassword: undefined,
   userData: Buffer.from('#cloud-config\n'),
   cloneMs: 2.5,
   createdMs: 3000,

@@ -139,7 +139,8 @@ function serverRoutes(app: FastifyInstance, deps: ApiDeps): void {
     async (request, reply) => {
       const { name, image, machine, ssh_keys = [], user_data, addressing = 'dhcp' } = request.body
       const userData = user_data === undefined ? undefined : decodeBase64(user_data)
-      const server = await servers.create({ name, image, machine, sshKeys: ssh_keys, userData, addressing })
+      const keys = ssh_keys.map((publicKey, index) => ({ name: `key-${index}`, publicKey }))
+      const server = await servers.create({ name, image, machine, keys, userData, addressing })
       return reply.code(201).send(await view(server.id))
     },
   )

@@ -90,7 +90,14 @@ export function enrol(registry: Registry, { machine }: ClientFile): void {
   registry.servers.delete(SERVER.id)
   registry.machines.delete(MACHINE.id)
   const { mac, ip } = SENTINEL
-  const sentinel = { mac, ip, machineId: 'sentinel', position: 0, switchPort: undefined }
+  const sentinel = {
+    mac,
+    ip,
+    machineId: 'sentinel',
+    position: 0,
+    switchPort: undefined,
+    role: 'tenant' as const,
+  }
   registry.machines.insert({ ...MACHINE, id: 'sentinel', name: 'sentinel', nics: [sentinel] })
   registry.servers.insert({ ...SERVER, machineId: 'sentinel', bootToken: 'sentinel-token' })
   if (machine === undefined) return
@@ -102,7 +109,7 @@ export function enrol(registry: Registry, { machine }: ClientFile): void {
     firmware,
     nics: nics.map(({ mac: nicMac, ip: nicIp, circuit, remote }, position) => {
       const switchPort = switchPortName(bytesOf(circuit ?? ''), bytesOf(remote ?? ''))
-      return { mac: nicMac, ip: nicIp, machineId: 'zoo', position, switchPort }
+      return { mac: nicMac, ip: nicIp, machineId: 'zoo', position, switchPort, role: 'tenant' as const }
     }),
     ...(loader !== undefined && { loader }),
   })
