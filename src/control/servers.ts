@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import type { Clock } from '../clock.js'
 import { DaemonError } from '../errors.js'
 import type { DaemonEvent } from '../events.js'
@@ -284,6 +284,7 @@ function newServer(
     network: undefined,
     adminPasswordHash: undefined,
     sealedPassword: undefined,
+    seedSecret: randomBytes(32),
     cloneMs: 0,
     createdMs: nowMs,
   }

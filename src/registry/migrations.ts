@@ -162,6 +162,10 @@ export const MIGRATIONS: readonly string[] = [
   ALTER TABLE servers ADD COLUMN admin_password_hash TEXT;  -- crypt(3), $6$
   ALTER TABLE servers ADD COLUMN sealed_password TEXT;      -- base64, by the server's RSA key: what Windows posted
 
+  -- 32 random bytes, the server's for life: what its seed must say again is derived from them
+  ALTER TABLE servers ADD COLUMN seed_secret BLOB NOT NULL DEFAULT x'';
+  UPDATE servers SET seed_secret = randomblob(32);
+
   CREATE TABLE keypairs (
     name TEXT PRIMARY KEY,
     kind TEXT NOT NULL,               -- the type that the public key begins with, as ssh-ed25519

@@ -128,6 +128,8 @@ export interface ServerRecord {
   readonly adminPasswordHash: string | undefined
   /** base64 of what Windows sealed with the server's RSA key and posted. */
   readonly sealedPassword: string | undefined
+  /** 32 random bytes, the server's for life: what its seed must say again is derived from them. */
+  readonly seedSecret: Buffer
   readonly userData: Buffer | undefined
   readonly cloneMs: number
   readonly createdMs: number

@@ -16,6 +16,7 @@ const FIXED = {
   initiatorIqn: 'initiator_iqn',
   chapUser: 'chap_user',
   addressing: 'addressing',
+  seedSecret: 'seed_secret',
   createdMs: 'created_ms',
 } as const
 const CHANGEABLE = {

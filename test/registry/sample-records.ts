@@ -106,6 +106,7 @@ export const SERVER: ServerRecord = {
   network: undefined,
   adminPasswordHash: undefined,
   sealedPassword: undefined,
+  seedSecret: Buffer.alloc(32, 7),
   userData: Buffer.from('#cloud-config\n'),
   cloneMs: 2.5,
   createdMs: 3000,
