@@ -5,8 +5,9 @@ import { dirname, join } from 'node:path'
 import t from 'tap'
 import { runCommand } from '../../src/command.js'
 import type { SeedInput } from '../../src/firstboot/seed/seed-input.js'
-import { renderSeed, type SeedFile } from '../../src/firstboot/seed/seed.js'
-import { phoneHome } from '../../src/firstboot/seed/vendor-data.js'
+import type { SeedFile } from '../../src/firstboot/seed/seed-file.js'
+import { renderSeed } from '../../src/firstboot/seed/seed.js'
+import { vendorConfig } from '../../src/firstboot/seed/vendor-data.js'
 import { FULL_SEED, SMALL_SEED } from '../firstboot/seed/sample-seed.js'
 
 // cloud-init's own code, installed or only unpacked (`dpkg -x` of the package), reads what we write.
@@ -37,7 +38,7 @@ function putFiles(folder: string, files: readonly SeedFile[]): void {
 void t.test(`cloud-init finds our vendor data valid${note}`, { skip }, async (t) => {
   const folder = t.testdir()
   // the schema knows single documents only, not the archive that this one is a part of
-  const bytes = Buffer.from(phoneHome(FULL_SEED.phoneHomeUrl))
+  const bytes = Buffer.from(vendorConfig(FULL_SEED))
   putFiles(folder, [{ path: 'vendor-data', bytes }])
   t.match(await cloudInit('schema', '--config-file', join(folder, 'vendor-data')), 'Valid cloud-config')
 })
@@ -152,7 +153,10 @@ for (const source of ['NoCloud', 'ConfigDrive'] as const) {
       userData: Buffer.from(FULL_SEED.userData ?? []).toString('base64'),
       phoneHome: { post: 'all', tries: 10 },
     })
-    t.strictSame(said['sshKeys'], FULL_SEED.sshKeys)
+    t.strictSame(
+      said['sshKeys'],
+      FULL_SEED.keys.map(({ publicKey }) => publicKey),
+    )
     t.match(posted, /^\/ready\?x=1&y=2 .*instance_id=i-20261123-0001/)
   })
 

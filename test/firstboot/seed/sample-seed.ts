@@ -4,6 +4,9 @@ import type { SeedInput } from '../../../src/firstboot/seed/seed-input.js'
 const RSA = `ssh-rsa ${'AAAAB3NzaC1yc2EAAAADAQABAAABgQC7'.repeat(4)}== admin@example`
 const ED25519 = `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIkz1vXbO3y1m0sQ8u5kC2bq9m4vT6WnqYg0Zf7dLhXe Zoë "the 😀" \\ops`
 
+const HASH =
+  '$6$ingotsalt$NahS/pR5oYPFBwlw6nhJPcKdm0Y.71NCPMhZ6BBVFOTyNN7ZK7HuQwDu1R3/edZuSauu8I3H7ZCYrQhCs05W0/'
+
 /** The root NIC with a fixed address, beside a second NIC that asks. */
 export const STATIC_NETWORK: NetworkModel = {
   links: [
@@ -30,11 +33,23 @@ export const FULL_SEED: SeedInput = {
   serverId: '5f0c3c1e-3f6a-4b1c-9a55-0a7d2d3e4f01',
   instanceId: 'i-20261123-0001',
   hostname: 'web-1.lab.example',
-  sshKeys: [RSA, ED25519],
+  keys: [
+    { name: 'admin', publicKey: RSA },
+    { name: 'Zoë’s "laptop"', publicKey: ED25519 },
+  ],
   userData: Buffer.from('#!/bin/sh\necho "héllo" > /root/hello\r\n'),
   network: STATIC_NETWORK,
   phoneHomeUrl: 'http://198.18.0.1:8080/phone-home/3b1f?x=1&y=a:b#c',
   availabilityZone: 'az-1',
+  projectId: '3c7a1f0e2b4d4e6f8a9b0c1d2e3f4a5b',
+  osType: 'linux',
+  // openssl passwd -6 -salt ingotsalt 'correct horse'
+  adminPasswordHash: HASH,
+  networkQuirks: { bondAlways: false },
+  localIpv4: '198.18.0.10',
+  seedSecret: Buffer.alloc(32, 's'),
+  metadata: { image_name: 'debian-12', os_type: 'Linux', 'metering.image_id': '0f5a' },
+  networkAgent: Buffer.from('#!/usr/bin/python3\nprint("the agent ran")\n'),
 }
 
 /** A seed with nothing that may be left out. */
@@ -42,7 +57,7 @@ export const SMALL_SEED: SeedInput = {
   serverId: 's1',
   instanceId: 'i1',
   hostname: '007',
-  sshKeys: [],
+  keys: [],
   network: DHCP_NETWORK,
   phoneHomeUrl: 'http://198.18.0.1/ready',
 }

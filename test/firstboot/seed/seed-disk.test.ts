@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { OPENSTACK_VERSIONS } from '../../../src/firstboot/seed/openstack-documents.js'
 import { renderSeedDisk } from '../../../src/firstboot/seed/seed-disk.js'
 import { renderSeed } from '../../../src/firstboot/seed/seed.js'
 import { findTool, needs, outputOf } from './debian-tool.js'
@@ -23,9 +24,9 @@ function volumeOf(partition: Buffer | undefined): Buffer {
   return partition.subarray(0, partition.readUInt32LE(16 * 2048 + 80) * 2048)
 }
 
-void t.test('the disk holds config-2 and cidata in two partitions of whole MiB', (t) => {
+void t.test('the disk is 8 MiB and holds config-2 and cidata in two partitions', (t) => {
   const disk = renderSeedDisk(FULL_SEED, AT_MS)
-  t.equal(disk.length, 3 * MIB)
+  t.equal(disk.length, 8 * MIB)
   t.equal(disk.toString('hex', 510, 512), '55aa')
   const [first, second] = partitionsOf(disk)
   const seed = renderSeed(FULL_SEED)
@@ -43,12 +44,19 @@ void t.test('the disk holds config-2 and cidata in two partitions of whole MiB',
   t.end()
 })
 
-void t.test('1 MiB of user data grows both partitions and is stored once in each', (t) => {
-  const userData = Buffer.alloc(MIB, 'u')
-  const disk = renderSeedDisk({ ...SMALL_SEED, userData }, AT_MS)
-  t.equal(disk.length, 5 * MIB)
-  const files = readIso9660(volumeOf(partitionsOf(disk)[0])).files
-  t.equal(files.filter(({ path, bytes }) => path.endsWith('/user_data') && bytes.equals(userData)).length, 9)
+void t.test('no change of the seed changes the size of the disk or of a partition', (t) => {
+  const small = renderSeedDisk(SMALL_SEED, AT_MS)
+  const comment = 'x'.repeat(16_000)
+  const keys = Array.from({ length: 16 }, (_, index) => ({
+    name: `k${String(index)}`,
+    publicKey: `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIkz1vXbO3y1m0sQ8u5kC2bq9m4vT6WnqYg0Zf7dLhXe ${comment}`,
+  }))
+  const largest = { userData: Buffer.alloc(32 * 1024, '#!'), networkAgent: Buffer.alloc(MIB, 'a'), keys }
+  const large = renderSeedDisk({ ...FULL_SEED, ...largest }, AT_MS)
+  t.equal(large.length, small.length)
+  t.ok(large.subarray(446, 510).equals(small.subarray(446, 510)), 'the partition table')
+  const files = readIso9660(volumeOf(partitionsOf(large)[0])).files
+  t.equal(files.filter(({ bytes }) => bytes.equals(largest.userData)).length, OPENSTACK_VERSIONS.length + 2)
   t.end()
 })
 
@@ -96,8 +104,8 @@ void t.test(
         unit: 'sectors',
         sectorsize: 512,
         partitions: [
-          { start: 2048, size: 2048, type: '83' },
-          { start: 4096, size: 2048, type: '83' },
+          { start: 2048, size: 8192, type: '83' },
+          { start: 10_240, size: 6144, type: '83' },
         ],
       },
     })
