@@ -40,6 +40,7 @@ function networkOf(server: ServerRecord, machine: MachineRecord, { subnets }: Co
     const isStatic = server.addressing === 'static' && ip !== undefined && subnet !== undefined
     return {
       kind: 'nic' as const,
+      id: `nic${position}`,
       mac,
       isRoot: position === 0,
       ipv4: isStatic
@@ -50,7 +51,9 @@ function networkOf(server: ServerRecord, machine: MachineRecord, { subnets }: Co
             ...(subnet.router !== undefined && { gateway: subnet.router }),
           }
         : { kind: 'dhcp' as const },
+      ipv6: { kind: 'none' as const },
+      routes: [],
     }
   })
-  return { links, dns: subnetOfAddress(subnets, machine.nics[0]?.ip)?.dns ?? [] }
+  return { links, dns: subnetOfAddress(subnets, machine.nics[0]?.ip)?.dns ?? [], search: [] }
 }

@@ -1,17 +1,18 @@
 import { parseMac } from '../../wire/mac.js'
 import type { YamlMapping } from '../yaml.js'
-import type { NetworkLink, NetworkModel } from './network.js'
+import type { NetworkModel, NicLink } from './network.js'
 
 /**
  * A checked network as NoCloud's `network-config`, version 2 (the netplan schema), to be written as YAML.
  * NICs are matched by MAC and never given `set-name`: renaming takes a NIC down, and the root disk with it.
  */
 export function renderNetworkConfig(network: NetworkModel): YamlMapping {
-  const entries = network.links.map((link, index) => [`nic${index}`, ethernet(link, network.dns)] as const)
+  const nics = network.links.filter((link) => link.kind === 'nic')
+  const entries = nics.map((link) => [link.id, ethernet(link, network.dns)] as const)
   return { version: 2, ethernets: Object.fromEntries(entries) }
 }
 
-function ethernet(link: NetworkLink, dns: readonly string[]): YamlMapping {
+function ethernet(link: NicLink, dns: readonly string[]): YamlMapping {
   return {
     match: { macaddress: parseMac(link.mac) },
     ...addressing(link),
@@ -23,7 +24,7 @@ function ethernet(link: NetworkLink, dns: readonly string[]): YamlMapping {
   }
 }
 
-function addressing({ ipv4, isRoot }: NetworkLink): YamlMapping {
+function addressing({ ipv4, isRoot }: NicLink): YamlMapping {
   // The firmware asked by MAC; networkd would ask by DUID and might get another address than the one
   // the root disk's session runs on.
   if (ipv4.kind === 'dhcp') {
@@ -31,6 +32,7 @@ function addressing({ ipv4, isRoot }: NetworkLink): YamlMapping {
     const overrides = isRoot ? {} : { 'dhcp4-overrides': { 'route-metric': 200 } }
     return { dhcp4: true, 'dhcp-identifier': 'mac', ...overrides }
   }
+  if (ipv4.kind === 'none') return { dhcp4: false }
   const { address, prefixLength, gateway } = ipv4
   return {
     dhcp4: false,

@@ -1,9 +1,6 @@
-import { DaemonError } from '../../errors.js'
-import { isInSubnet, parseIpv4, type Subnet } from '../../wire/ipv4.js'
-import { parseMac } from '../../wire/mac.js'
-
 /** How a link gets its IPv4 address. Addresses are dotted quads. */
 export type Ipv4Addressing =
+  | { readonly kind: 'none' }
   | { readonly kind: 'dhcp' }
   | {
       readonly kind: 'static'
@@ -14,121 +11,86 @@ export type Ipv4Addressing =
       readonly gateway?: string
     }
 
+/** How a link gets its IPv6 address beside its link-local one. Addresses are RFC 5952 text. */
+export type Ipv6Addressing =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'slaac' }
+  | { readonly kind: 'dhcp' }
+  | {
+      readonly kind: 'static'
+      readonly address: string
+      /** 1..128 */
+      readonly prefixLength: number
+      /** The default route; inside the subnet of `address`, or link-local. */
+      readonly gateway?: string
+    }
+
+/** A route beyond the gateway of a link; its family is that of `destination`. */
+export interface Route {
+  /** CIDR without host bits; `0.0.0.0/0` and `::/0` are default routes. */
+  readonly destination: string
+  readonly via: string
+  /** 0..4294967295, lower first; left to the guest when absent. */
+  readonly metric?: number
+}
+
+interface LinkBase {
+  /** `/^[a-z][a-z0-9]{0,13}$/`, unique in the model; what others call it by, and a bond's or VLAN's name. */
+  readonly id: string
+  /** Bytes, 576..9216 (1280 and up with IPv6); left to the guest or to DHCP when absent. */
+  readonly mtu?: number
+  readonly ipv4: Ipv4Addressing
+  readonly ipv6: Ipv6Addressing
+  readonly routes: readonly Route[]
+}
+
 /** A NIC of the machine, found by its MAC whatever name the guest gives it. */
-export interface NicLink {
+export interface NicLink extends LinkBase {
   readonly kind: 'nic'
   readonly mac: string
   /** The NIC that carries the root disk: the guest must never take it down. At most one link has it. */
   readonly isRoot: boolean
-  readonly ipv4: Ipv4Addressing
-  /** Bytes, 576..9216; left to the guest or to DHCP when absent. */
-  readonly mtu?: number
 }
 
-/** One interface of a server; bonds and VLANs will be further members, told apart by `kind`. */
-export type NetworkLink = NicLink
+/** Several NICs as one (IEEE 802.1AX, or one at work and the others waiting). */
+export interface BondLink extends LinkBase {
+  readonly kind: 'bond'
+  /** Ids of NIC links, which carry no addresses themselves. */
+  readonly members: readonly string[]
+  readonly mode: '802.3ad' | 'active-backup'
+  /** Absent: that of a member, as the guest's driver chooses. */
+  readonly mac?: string
+  /** How often the carrier of each member is looked at; 100 when absent. */
+  readonly miimonMs?: number
+  /** Only for 802.3ad: what of a frame chooses the member that sends it. */
+  readonly xmitHashPolicy?: XmitHashPolicy
+  /** Only for active-backup: the member that works whenever it can. */
+  readonly primary?: string
+}
+
+/** What Linux's bonding driver can hash (kernel Documentation/networking/bonding.rst). */
+export type XmitHashPolicy = 'layer2' | 'layer2+3' | 'layer3+4' | 'encap2+3' | 'encap3+4'
+
+/** An 802.1Q VLAN on a NIC or bond. */
+export interface VlanLink extends LinkBase {
+  readonly kind: 'vlan'
+  /** The id of a NIC or bond link. */
+  readonly parent: string
+  /** 1..4094 */
+  readonly vlanId: number
+  /** Absent: the parent's. */
+  readonly mac?: string
+}
+
+/** One interface of a server. */
+export type NetworkLink = NicLink | BondLink | VlanLink
 
 /** What a server's network looks like; every seed document is written from this. */
 export interface NetworkModel {
-  /** At least one, in the order of the machine's NICs. */
+  /** At least one. */
   readonly links: readonly NetworkLink[]
-  /** Resolvers as dotted quads, best first, at most 8. Empty: whatever DHCP says. */
+  /** Resolvers, IPv4 or IPv6, best first, at most 8. Empty: whatever DHCP says. */
   readonly dns: readonly string[]
-}
-
-// The smallest datagram every IPv4 host must take (RFC 791) up to what jumbo-frame switches carry.
-const MTU = { min: 576, max: 9216 }
-const MAX_RESOLVERS = 8
-
-/**
- * Refuses a network that a guest could not come up with.
- * @throws DaemonError INVALID_INPUT whose message starts with the field, e.g. `network.links[0].mac`
- */
-export function checkNetwork(network: NetworkModel): void {
-  if (network.links.length === 0) throw refused('links', 'expected at least one link, got none')
-  network.links.forEach((link, index) => checkLink(link, `links[${index}]`))
-  checkUnique(network.links)
-  if (network.dns.length > MAX_RESOLVERS) {
-    throw refused('dns', `expected at most ${MAX_RESOLVERS} resolvers, got ${network.dns.length}`)
-  }
-  network.dns.forEach((address, index) => unicastAddress(address, `dns[${index}]`))
-}
-
-/** The netmask of `prefixLength` as an unsigned 32-bit number. */
-export function maskOf(prefixLength: number): number {
-  return prefixLength === 0 ? 0 : (0xffffffff << (32 - prefixLength)) >>> 0
-}
-
-function checkLink(link: NetworkLink, field: string): void {
-  checkMac(link.mac, `${field}.mac`)
-  const { mtu } = link
-  if (mtu !== undefined && (!Number.isInteger(mtu) || mtu < MTU.min || mtu > MTU.max)) {
-    throw refused(`${field}.mtu`, `expected an integer ${MTU.min}..${MTU.max}, got ${mtu}`)
-  }
-  if (link.ipv4.kind === 'static') checkStatic(link.ipv4, `${field}.ipv4`)
-}
-
-function checkMac(text: string, field: string): void {
-  const mac = parseMac(text)
-  if (mac === undefined) throw refused(field, `expected a MAC address, got ${JSON.stringify(text)}`)
-  // The group bit (IEEE 802 §8.2): no NIC has such an address of its own.
-  const isGroup = (Number.parseInt(mac.slice(0, 2), 16) & 1) === 1
-  if (isGroup || mac === '00:00:00:00:00:00') throw refused(field, `${mac} is no NIC's own address`)
-}
-
-function checkStatic(ipv4: Ipv4Addressing & { kind: 'static' }, field: string): void {
-  const { prefixLength } = ipv4
-  if (!Number.isInteger(prefixLength) || prefixLength < 1 || prefixLength > 32) {
-    throw refused(`${field}.prefixLength`, `expected an integer 1..32, got ${prefixLength}`)
-  }
-  const address = unicastAddress(ipv4.address, `${field}.address`)
-  const subnet = subnetOf(address, prefixLength)
-  checkHostPart(address, subnet, `${field}.address`)
-  if (ipv4.gateway === undefined) return
-  const gateway = unicastAddress(ipv4.gateway, `${field}.gateway`)
-  if (!isInSubnet(gateway, subnet) || gateway === address) {
-    throw refused(`${field}.gateway`, `${ipv4.gateway} is not a neighbour of ${ipv4.address}/${prefixLength}`)
-  }
-  checkHostPart(gateway, subnet, `${field}.gateway`)
-}
-
-function subnetOf(address: number, prefixLength: number): Subnet {
-  const mask = maskOf(prefixLength)
-  const network = (address & mask) >>> 0
-  return { network, prefixLength, mask, broadcast: (network | ~mask) >>> 0 }
-}
-
-function checkHostPart(address: number, subnet: Subnet, field: string): void {
-  if (subnet.prefixLength > 30) return // RFC 3021: a /31 has no network or broadcast address
-  if (address === subnet.network || address === subnet.broadcast) {
-    throw refused(field, `the network and broadcast addresses of a /${subnet.prefixLength} are no host's`)
-  }
-}
-
-function unicastAddress(text: string, field: string): number {
-  const address = parseIpv4(text)
-  if (address === undefined) throw refused(field, `expected an IPv4 address, got ${JSON.stringify(text)}`)
-  const first = address >>> 24 // 0/8 is this network, 127/8 the guest itself, 224/4 and up no host
-  if (first === 0 || first === 127 || first >= 224) throw refused(field, `${text} is no host's address`)
-  return address
-}
-
-function checkUnique(links: readonly NetworkLink[]): void {
-  const macs = links.map((link) => parseMac(link.mac))
-  macs.forEach((mac, index) => {
-    if (macs.indexOf(mac) !== index) throw refused(`links[${index}].mac`, 'expected each MAC address once')
-  })
-  const last = (has: (link: NetworkLink) => boolean): number => links.findLastIndex(has)
-  if (links.filter((link) => link.isRoot).length > 1) {
-    throw refused(`links[${last((link) => link.isRoot)}].isRoot`, 'expected at most one root NIC')
-  }
-  const hasGateway = (link: NetworkLink): boolean =>
-    link.ipv4.kind === 'static' && link.ipv4.gateway !== undefined
-  if (links.filter(hasGateway).length > 1) {
-    throw refused(`links[${last(hasGateway)}].ipv4.gateway`, 'expected at most one default route')
-  }
-}
-
-function refused(field: string, reason: string): DaemonError {
-  return new DaemonError('INVALID_INPUT', `network.${field}: ${reason}`)
+  /** Domains that short names are looked up in, at most 6. */
+  readonly search: readonly string[]
 }

@@ -1,6 +1,6 @@
 import { DaemonError } from '../../errors.js'
 import { parseIpv4 } from '../../wire/ipv4.js'
-import { checkNetwork } from '../network/network.js'
+import { checkNetwork } from '../network/check-network.js'
 import type { SeedInput, SeedKey } from './seed-input.js'
 import { readUserData } from './user-data.js'
 import { checkWindows } from './windows.js'

@@ -3,23 +3,28 @@ import t from 'tap'
 import { DaemonError } from '../../../src/errors.js'
 import { renderNetworkConfig } from '../../../src/firstboot/network/network-config.js'
 import { renderNetworkData } from '../../../src/firstboot/network/network-data.js'
-import {
-  checkNetwork,
-  maskOf,
-  type NetworkModel,
-  type NicLink,
-} from '../../../src/firstboot/network/network.js'
+import { checkNetwork, maskOf } from '../../../src/firstboot/network/check-network.js'
+import type { NetworkModel, NicLink } from '../../../src/firstboot/network/network.js'
 import { DHCP_NETWORK, STATIC_NETWORK } from '../seed/sample-seed.js'
 
 function nic(change: Partial<NicLink>): NicLink {
-  return { kind: 'nic', mac: '52:54:00:00:00:01', isRoot: false, ipv4: { kind: 'dhcp' }, ...change }
+  return {
+    kind: 'nic',
+    id: 'nic0',
+    mac: '52:54:00:00:00:01',
+    isRoot: false,
+    ipv4: { kind: 'dhcp' },
+    ipv6: { kind: 'none' },
+    routes: [],
+    ...change,
+  }
 }
 
 function fixed(address: string, prefixLength: number, gateway?: string): Partial<NicLink> {
   return { ipv4: { kind: 'static', address, prefixLength, ...(gateway === undefined ? {} : { gateway }) } }
 }
 
-const other = { mac: '52:54:00:00:00:02' }
+const other = { id: 'nic1', mac: '52:54:00:00:00:02' }
 const two = (a: Partial<NicLink>, b: Partial<NicLink>): Partial<NetworkModel> => ({
   links: [nic(a), nic({ ...other, ...b })],
 })
@@ -72,8 +77,8 @@ for (const [field, what, change] of REFUSED) {
 void t.test('ordinary networks are accepted, a /31 and a /32 among them', (t) => {
   checkNetwork(DHCP_NETWORK)
   checkNetwork(STATIC_NETWORK)
-  checkNetwork({ links: [nic(fixed('198.18.0.0', 31, '198.18.0.1'))], dns: [] })
-  checkNetwork({ links: [nic(fixed('198.18.0.7', 32))], dns: [] })
+  checkNetwork({ links: [nic(fixed('198.18.0.0', 31, '198.18.0.1'))], dns: [], search: [] })
+  checkNetwork({ links: [nic(fixed('198.18.0.7', 32))], dns: [], search: [] })
   t.end()
 })
 

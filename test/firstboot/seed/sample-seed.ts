@@ -12,20 +12,43 @@ export const STATIC_NETWORK: NetworkModel = {
   links: [
     {
       kind: 'nic',
+      id: 'nic0',
       mac: '52:54:00:12:34:56',
       isRoot: true,
       mtu: 8888,
       ipv4: { kind: 'static', address: '198.18.0.10', prefixLength: 24, gateway: '198.18.0.1' },
+      ipv6: { kind: 'none' },
+      routes: [],
     },
-    { kind: 'nic', mac: '52-54-00-AB-CD-EF', isRoot: false, ipv4: { kind: 'dhcp' } },
+    {
+      kind: 'nic',
+      id: 'nic1',
+      mac: '52-54-00-AB-CD-EF',
+      isRoot: false,
+      ipv4: { kind: 'dhcp' },
+      ipv6: { kind: 'none' },
+      routes: [],
+    },
   ],
   dns: ['198.18.0.53', '198.18.0.54'],
+  search: [],
 }
 
 /** One NIC that asks: what most servers have. */
 export const DHCP_NETWORK: NetworkModel = {
-  links: [{ kind: 'nic', mac: '52:54:00:12:34:56', isRoot: true, ipv4: { kind: 'dhcp' } }],
+  links: [
+    {
+      kind: 'nic',
+      id: 'nic0',
+      mac: '52:54:00:12:34:56',
+      isRoot: true,
+      ipv4: { kind: 'dhcp' },
+      ipv6: { kind: 'none' },
+      routes: [],
+    },
+  ],
   dns: [],
+  search: [],
 }
 
 /** A seed that uses every field. */

@@ -190,7 +190,7 @@ const HOSTILE: readonly [field: string, what: string, change: Partial<SeedInput>
   ['metadata', 'has an empty name', { metadata: { '': 'x' } }],
   ['metadata.a', 'has a value of 256 characters', { metadata: { a: 'x'.repeat(256) } }],
   ['networkAgent', 'is larger than 1 MiB', { networkAgent: Buffer.alloc(1024 * 1024 + 1) }],
-  ['network.links', 'is empty', { network: { links: [], dns: [] } }],
+  ['network.links', 'is empty', { network: { links: [], dns: [], search: [] } }],
 ]
 
 for (const [field, what, change] of HOSTILE) {
