@@ -34,7 +34,6 @@ export interface ManagedMachine {
   readonly uuid: string
   readonly memoryMib: number
   readonly firmware: 'BIOS' | 'UEFI'
-  readonly mac: string
   readonly powerState: 'On' | 'Off'
   bootOverride: BootOverride
   /** Rejects with {@link PowerConflict} when the power state does not allow it. */
@@ -59,7 +58,6 @@ export class QemuMachine implements ManagedMachine {
   readonly uuid: string
   readonly memoryMib: number
   readonly firmware: 'BIOS' | 'UEFI'
-  readonly mac: string
   bootOverride: BootOverride = NO_OVERRIDE
 
   readonly #plan: RigMachinePlan
@@ -75,7 +73,6 @@ export class QemuMachine implements ManagedMachine {
     this.uuid = plan.uuid
     this.memoryMib = plan.memoryMib
     this.firmware = plan.firmware === 'bios' ? 'BIOS' : 'UEFI'
-    this.mac = plan.mac
     this.#plan = plan
     this.#rigDir = rigDir
     this.#paths = machinePaths(rigDir, plan.name)

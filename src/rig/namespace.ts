@@ -1,5 +1,6 @@
 import { access } from 'node:fs/promises'
 import { runCommand } from '../command.js'
+import { BRIDGES, tapCommands } from './nic-plan.js'
 import type { RigPlan } from './plan.js'
 
 const LIMIT = { timeoutMs: 30_000 } as const
@@ -13,7 +14,7 @@ export async function hasNamespace(name: string): Promise<boolean> {
 }
 
 /**
- * Makes the rig's namespace: loopback, bridge br0 with the rig's address, one tap per machine on the bridge.
+ * Makes the rig's namespace: loopback, the bridges with the rig's addresses, a tap for each NIC.
  * @throws CommandFailed; the caller then deletes what was made
  */
 export async function createNamespace(namespace: string, plan: RigPlan): Promise<void> {
@@ -27,7 +28,7 @@ export async function deleteNamespace(namespace: string): Promise<void> {
   // the taps go with the namespace, but only when its last process ends: an operator's shell in there must not keep
   // them, so the bridge and the taps are deleted by name first
   const links = await runCommand('ip', ['-n', namespace, '-o', 'link', 'show'], LIMIT)
-  const names = [...links.stdout.matchAll(/^\d+: (br0|tap\d+)[:@]/gm)].map((match) => String(match[1]))
+  const names = [...links.stdout.matchAll(/^\d+: (br\d|tap[\dn]+)[:@]/gm)].map((match) => String(match[1]))
   const stdin = names.map((name) => `link del ${name}\n`).join('')
   await runCommand('ip', ['-n', namespace, '-force', '-batch', '-'], { ...LIMIT, stdin }).catch(ignore)
   await runCommand('ip', ['netns', 'del', namespace], LIMIT)
@@ -35,16 +36,23 @@ export async function deleteNamespace(namespace: string): Promise<void> {
 
 /** Lines for `ip -batch`. No spanning tree and no forward delay: the first DHCPDISCOVER must get through. */
 export function networkCommands(plan: RigPlan): string {
+  const nics = plan.machines.flatMap((machine) => machine.nics)
+  const hasTenants = nics.some(({ segment }) => segment === 'tenant')
   const lines = [
     'link set lo up',
-    'link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0',
-    `addr add ${plan.address}/${plan.prefixLength} dev br0`,
-    'link set br0 up',
+    ...bridge(BRIDGES.storage, plan.address, plan),
+    ...(hasTenants ? bridge(BRIDGES.tenant, plan.tenantAddress, plan) : []),
+    ...nics.flatMap(tapCommands),
   ]
-  for (const { tap } of plan.machines) {
-    lines.push(`tuntap add dev ${tap} mode tap`, `link set ${tap} master br0 up`)
-  }
   return `${lines.join('\n')}\n`
+}
+
+function bridge(name: string, address: string, { prefixLength }: RigPlan): readonly string[] {
+  return [
+    `link add ${name} type bridge stp_state 0 forward_delay 0 mcast_snooping 0`,
+    `addr add ${address}/${prefixLength} dev ${name}`,
+    `link set ${name} up`,
+  ]
 }
 
 function ignore(): void {

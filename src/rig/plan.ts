@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { DaemonError } from '../errors.js'
 import { parseIpv4 } from '../wire/ipv4.js'
-import { parseMac } from '../wire/mac.js'
+import { planNics, type RigNicOptions, type RigNicPlan } from './nic-plan.js'
 
 /**
  * How a rig machine boots: `bios` is SeaBIOS with the iPXE ROM, `uefi` is OVMF with the iPXE ROM, `uefi-native` is
@@ -18,7 +18,8 @@ export type RigFirmware = (typeof RIG_FIRMWARES)[number]
 export interface RigMachineOptions {
   /** Lower case letters, digits and hyphens, 1..30; also the id of its Redfish System. */
   readonly name: string
-  readonly mac: string
+  /** At least one; the first is the one that firmware boots from. */
+  readonly nics: readonly RigNicOptions[]
   readonly firmware: RigFirmware
   /** Default 1024. */
   readonly memoryMib?: number
@@ -42,6 +43,8 @@ export interface RigOptions {
   readonly machines: readonly RigMachineOptions[]
   /** IPv4 address of the bridge inside the namespace, default 198.18.0.1 (RFC 2544: never routed). */
   readonly address?: string
+  /** IPv4 address of the tenants' bridge, which is there when a NIC is in it; default 198.18.1.1. */
+  readonly tenantAddress?: string
   /** Default 24. */
   readonly prefixLength?: number
   /** TCP port of the Redfish service, default 8000. */
@@ -51,14 +54,12 @@ export interface RigOptions {
 /** A machine with every choice made. */
 export interface RigMachinePlan {
   readonly name: string
-  readonly mac: string
+  readonly nics: readonly RigNicPlan[]
   readonly firmware: RigFirmware
   readonly memoryMib: number
   readonly cpus: number
   /** SMBIOS UUID: the same for the same rig and machine names. */
   readonly uuid: string
-  /** Its tap on the bridge. */
-  readonly tap: string
   /** NBD socket behind its iNIC card, if it has one. */
   readonly cardSocket?: string
   /** The file behind its local disk, if it has one. */
@@ -71,6 +72,8 @@ export interface RigPlan {
   readonly name: string
   readonly namespace: string
   readonly address: string
+  readonly tenantAddress: string
+  /** Of both addresses. */
   readonly prefixLength: number
   readonly redfishPort: number
   readonly machines: readonly RigMachinePlan[]
@@ -132,17 +135,23 @@ const MACHINES_MAX = 200
 export function planRig(options: RigOptions): RigPlan {
   demand(NAME.test(options.name), `name: expected 1 to 30 of a-z, 0-9 and hyphen, got "${options.name}"`)
   demand(options.dir.startsWith('/'), `dir: expected an absolute path, got "${options.dir}"`)
-  const address = options.address ?? '198.18.0.1'
-  demand(parseIpv4(address) !== undefined, `address: expected an IPv4 address, got "${address}"`)
+  const { address = '198.18.0.1', tenantAddress = '198.18.1.1' } = options
+  for (const [key, text] of Object.entries({ address, tenantAddress }))
+    demand(parseIpv4(text) !== undefined, `${key}: expected an IPv4 address, got "${text}"`)
   demand(options.machines.length <= MACHINES_MAX, `machines: at most ${MACHINES_MAX} fit in a rig`)
   const machines = options.machines.map((machine, index) => planMachine(options, machine, index))
-  refuseRepeats('name', machines)
-  refuseRepeats('mac', machines)
+  const macs = machines.flatMap(({ nics }) => nics.map(({ mac }) => mac))
+  refuseRepeats(
+    'name',
+    machines.map(({ name }) => name),
+  )
+  refuseRepeats('mac', macs)
   return {
     version: 1,
     name: options.name,
     namespace: `ingot-${options.name}`,
     address,
+    tenantAddress,
     prefixLength: within('prefixLength', options.prefixLength ?? 24, 8, 30),
     redfishPort: within('redfishPort', options.redfishPort ?? 8000, 1, 65535),
     machines,
@@ -153,8 +162,6 @@ function planMachine(rig: RigOptions, machine: RigMachineOptions, index: number)
   const field = `machines[${index}]`
   const isFree = machine.name !== 'bmc-credentials' // a file of the rig
   demand(isFree && NAME.test(machine.name), `${field}.name: "${machine.name}" is not a machine name`)
-  const mac = parseMac(machine.mac)
-  demand(mac !== undefined, `${field}.mac: expected a MAC address, got "${machine.mac}"`)
   const { qmp } = machinePaths(rig.dir, machine.name)
   demand(Buffer.byteLength(qmp) <= SOCKET_PATH_MAX, `dir: ${qmp} is longer than a socket path may be`)
   const { cardSocket, diskFile } = machine
@@ -166,12 +173,11 @@ function planMachine(rig: RigOptions, machine: RigMachineOptions, index: number)
     ...(cardSocket === undefined ? {} : { cardSocket }),
     ...(diskFile === undefined ? {} : { diskFile }),
     name: machine.name,
-    mac,
+    nics: planNics(machine.nics, index),
     firmware: machine.firmware,
     memoryMib: within(`${field}.memoryMib`, machine.memoryMib ?? 1024, 128, 65536),
     cpus: within(`${field}.cpus`, machine.cpus ?? 2, 1, 64),
     uuid: stableUuid(`${rig.name}/${machine.name}`),
-    tap: `tap${index}`,
   }
 }
 
@@ -187,12 +193,10 @@ function stableUuid(name: string): string {
   ].join('-')
 }
 
-function refuseRepeats(field: 'name' | 'mac', machines: readonly RigMachinePlan[]): void {
-  const seen = new Set<string>()
-  for (const machine of machines) {
-    demand(!seen.has(machine[field]), `machines: two have the ${field} ${machine[field]}`)
-    seen.add(machine[field])
-  }
+function refuseRepeats(field: 'name' | 'mac', values: readonly string[]): void {
+  values.forEach((value, index) => {
+    demand(values.indexOf(value) === index, `machines: two have the ${field} ${value}`)
+  })
 }
 
 function within(field: string, value: number, min: number, max: number): number {

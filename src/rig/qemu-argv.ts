@@ -1,3 +1,4 @@
+import { nicArguments } from './nic-plan.js'
 import { machinePaths, type MachinePaths, type RigFirmware, type RigMachinePlan } from './plan.js'
 
 /** QEMU for every rig machine. */
@@ -39,8 +40,7 @@ export function qemuArguments({ machine, rigDir, isNetworkFirst }: QemuBoot): st
     ...['-chardev', `socket,id=qmp,path=${quoted(paths.qmp)},server=on,wait=off`],
     ...['-mon', 'chardev=qmp,mode=control', '-pidfile', paths.pid],
     ...['-object', 'rng-random,id=rng0,filename=/dev/urandom', '-device', 'virtio-rng-pci,rng=rng0'],
-    ...['-netdev', `tap,id=net0,ifname=${machine.tap},script=no,downscript=no`],
-    ...['-device', nic(machine, isNetworkFirst && machine.cardSocket === undefined)],
+    ...nics(machine, isNetworkFirst && machine.cardSocket === undefined),
     ...card(machine),
     ...localDisk(machine),
     ...firmware(machine.firmware, paths.vars),
@@ -52,14 +52,16 @@ export function qemuMarker(paths: MachinePaths): string {
   return `-pidfile\0${paths.pid}\0`
 }
 
-function nic(machine: RigMachinePlan, isNetworkFirst: boolean): string {
-  const options = ['virtio-net-pci', 'netdev=net0', `mac=${machine.mac}`]
-  if (isNetworkFirst) options.push('bootindex=1')
+function nics(machine: RigMachinePlan, isNetworkFirst: boolean): string[] {
   // QEMU's default ROM, efi-virtio.rom, holds a BIOS image too. Debian 12's pxe-virtio.rom is not started by SeaBIOS
   // on a q35 root bus (QEMU 7.2: "No bootable device").
   const hasRom = machine.firmware === 'bios' || machine.firmware === 'uefi'
-  if (!hasRom || machine.cardSocket !== undefined) options.push('romfile=')
-  return options.join(',')
+  return machine.nics.flatMap((nic, index) => {
+    const isBootNic = index === 0 && isNetworkFirst
+    // without a ROM firmware does not boot from it; OVMF's own client goes by the boot index
+    const noRom = index === 0 && hasRom && machine.cardSocket === undefined ? [] : ['romfile=']
+    return nicArguments(nic, index, [...(isBootNic ? ['bootindex=1'] : []), ...noRom])
+  })
 }
 
 /**

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { startProcess } from '../command.js'
 import { DaemonError, systemCode } from '../errors.js'
 import { createNamespace, deleteNamespace, hasNamespace } from './namespace.js'
+import type { RigNicPlan } from './nic-plan.js'
 import { machinePaths, planRig, rigPaths, type RigOptions, type RigPlan } from './plan.js'
 import { qemuMarker } from './qemu-argv.js'
 import { endProcess, findProcess } from './process-by-pid.js'
@@ -13,7 +14,7 @@ import { askRig, isAnswering, type SystemState } from './rig-socket.js'
 /** A machine of a running rig. */
 export interface RigMachineStatus {
   readonly name: string
-  readonly mac: string
+  readonly nics: readonly RigNicPlan[]
   readonly firmware: string
   /** `Unknown` when the rig does not run. */
   readonly powerState: 'On' | 'Off' | 'Unknown'
@@ -101,7 +102,7 @@ export async function rigStatus(dir: string): Promise<RigStatus> {
     (await findProcess(paths.pid, rigdMarker(dir))) !== undefined && (await isAnswering(paths.socket))
   const machines = plan.machines.map(async (machine) => ({
     name: machine.name,
-    mac: machine.mac,
+    nics: machine.nics,
     firmware: machine.firmware,
     powerState: isRunning ? (await systemState(dir, machine.name)).PowerState : ('Unknown' as const),
     bmcUrl: `redfish://${plan.address}:${plan.redfishPort}/redfish/v1/Systems/${machine.name}`,

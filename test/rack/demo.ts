@@ -163,8 +163,7 @@ const firmware = asked === undefined ? 'bios' : FIRMWARE[asked]
 say(`a rig of ${values.servers} machines, firmware ${firmware}, iNIC ${inic}`)
 const stand = await Stand.make(
   `demo${process.pid}`,
-  Array.from({ length: Number(values.servers) }, () => ({ firmware })),
-  { inic },
+  Array.from({ length: Number(values.servers) }, () => ({ firmware, inic })),
 )
 try {
   await run(stand)

@@ -5,6 +5,7 @@ import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runCommand, type CommandResult } from '../../src/command.js'
+import type { RigNicOptions, RigSegment } from '../../src/rig/nic-plan.js'
 import type { RigFirmware } from '../../src/rig/plan.js'
 import { rigDown, rigUp } from '../../src/rig/rig.js'
 
@@ -26,8 +27,10 @@ export const SUBNET = `[subnet]\ncidr = "198.18.0.0/24"\n${ADVERTISED}`
 /** A machine of the stand. */
 export interface StandMachine {
   readonly name: string
+  /** Of the NIC that it boots from. */
   readonly mac: string
   readonly ip: string
+  readonly nics: readonly RigNicOptions[]
   readonly firmware: RigFirmware
 }
 
@@ -36,14 +39,16 @@ export interface StandWish {
   readonly firmware: RigFirmware
   /** When it is in no segment of `SUBNET`. */
   readonly ip?: string
+  /** Where each of its NICs is plugged in; one NIC beside the daemons when nothing is said. */
+  readonly segments?: readonly RigSegment[]
   /** A raw file as its local disk. */
   readonly diskFile?: string
+  /** How its system disk comes: over the boot NIC (the default), or from a card that shows local disks. */
+  readonly inic?: 'nic' | 'card'
 }
 
 /** What a stand may be told beyond its machines. */
 export interface StandOptions {
-  /** How system disks come: over the boot NIC, or from a card that shows local disks. */
-  readonly inic?: 'nic' | 'card'
   /** Lines for the configuration's section [target]. */
   readonly target?: readonly string[]
 }
@@ -79,13 +84,16 @@ export class Stand {
   static async make(
     name: string,
     wishes: readonly StandWish[],
-    { inic = 'nic', target = [] }: StandOptions = {},
+    { target = [] }: StandOptions = {},
   ): Promise<Stand> {
     const dir = await mkdtemp(join(tmpdir(), `ingot-${name}-`))
-    const machines = wishes.map((wish, i) => ({
+    const cardSocket = join(dir, 'run', 'nbd.sock')
+    const machines = wishes.map(({ segments = ['storage'], inic = 'nic', ...wish }, i) => ({
       name: `m${i + 1}`,
-      mac: `52:54:00:b0:07:${(i + 1).toString(16).padStart(2, '0')}`,
+      mac: macOf(i, 0),
       ip: `198.18.0.${11 + i}`,
+      nics: segments.map((segment, nic) => ({ mac: macOf(i, nic), segment })),
+      ...(inic === 'card' && { cardSocket }),
       ...wish,
     }))
     const stand = new Stand(dir, name, machines)
@@ -96,14 +104,13 @@ export class Stand {
     await runCommand('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(dir, 'key')], {
       timeoutMs: 10_000,
     })
-    const card = inic === 'card' ? { cardSocket: join(dir, 'run', 'nbd.sock') } : {}
     await rigUp({
       name,
       dir: stand.rigDir,
       address: ADDRESS,
       prefixLength: 24,
       redfishPort: 8000,
-      machines: machines.map((machine) => ({ ...machine, memoryMib: 1024, cpus: 2, ...card })),
+      machines: machines.map((machine) => ({ ...machine, memoryMib: 1024, cpus: 2 })),
     })
     return stand
   }
@@ -286,6 +293,10 @@ export function isAlive(pid: number): boolean {
   } catch {
     return false
   }
+}
+
+function macOf(machine: number, nic: number): string {
+  return `52:54:00:b0:0${7 + nic}:${(machine + 1).toString(16).padStart(2, '0')}`
 }
 
 function killQuietly(pid: number, signal: NodeJS.Signals): void {

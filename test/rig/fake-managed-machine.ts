@@ -12,7 +12,6 @@ export class FakeManagedMachine implements ManagedMachine {
   readonly uuid = '00000000-0000-8000-8000-000000000001'
   readonly memoryMib = 1024
   readonly firmware = 'UEFI'
-  readonly mac = '52:54:00:18:00:01'
   powerState: 'On' | 'Off' = 'Off'
   bootOverride: BootOverride = NO_OVERRIDE
   readonly pressed: ResetType[] = []

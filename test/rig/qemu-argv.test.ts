@@ -3,7 +3,7 @@ import { planRig, RIG_FIRMWARES, type RigFirmware, type RigMachinePlan } from '.
 import { qemuArguments } from '../../src/rig/qemu-argv.js'
 
 function machine(firmware: RigFirmware): RigMachinePlan {
-  const options = { name: 'm1', mac: '52:54:00:18:00:01', firmware, memoryMib: 512, cpus: 1 }
+  const options = { name: 'm1', nics: [{ mac: '52:54:00:18:00:01' }], firmware, memoryMib: 512, cpus: 1 }
   const [planned] = planRig({ name: 'demo', dir: '/run/r', machines: [options] }).machines
   if (planned === undefined) throw new Error('the plan has no machine')
   return { ...planned, uuid: '00000000-0000-8000-8000-000000000001' }
@@ -55,6 +55,23 @@ void t.test(
     t.end()
   },
 )
+
+void t.test('firmware boots from the first NIC only; a wire has whole frames and a speed', (t) => {
+  const nics = [
+    { mac: '52:54:00:18:00:01', segment: 'storage', tap: 'tap0' },
+    { mac: '52:54:00:18:00:02', segment: 'tenant', tap: 'tap0n1' },
+    { mac: '52:54:00:18:00:03', segment: 'wire', tap: 'tap0n2' },
+  ] as const
+  const plan = { ...machine('bios'), nics }
+  const argv = qemuArguments({ machine: plan, rigDir: '/run/r', isNetworkFirst: true }).join(' ')
+  const added = `${NIC}
+    -netdev tap,id=net1,ifname=tap0n1,script=no,downscript=no
+    -device virtio-net-pci,netdev=net1,mac=52:54:00:18:00:02,romfile=
+    -netdev tap,id=net2,ifname=tap0n2,script=no,downscript=no,vnet_hdr=off
+    -device virtio-net-pci,netdev=net2,mac=52:54:00:18:00:03,speed=10000,duplex=full,romfile=`
+  t.equal(argv, `${COMMON} ${added}`.replaceAll(/\s+/g, ' '))
+  t.end()
+})
 
 void t.test('a local disk comes after the NIC in the boot order', (t) => {
   const plan = { ...machine('bios'), diskFile: '/run/a,b/disk.raw' }

@@ -69,15 +69,16 @@ void t.test(
   async (t) => {
     const { name, dir } = place(t, 'all')
     const machines = FIRMWARES.map((firmware, index) => ({
-      ...{ name: firmware, mac: `52:54:00:18:77:1${String(index)}`, firmware },
+      ...{ name: firmware, nics: [{ mac: `52:54:00:18:77:1${String(index)}` }], firmware },
       ...{ memoryMib: 256, cpus: 1 },
     }))
     const rig = await rigUp({ name, dir, machines })
     t.match(rig, { isRunning: true, namespace: `ingot-${name}`, machines: [{ powerState: 'Off' }] })
     t.equal((await stat(rig.credentialsFile)).mode & 0o777, 0o600)
     for (const machine of machines) {
-      const packet = await discoverSeen(rig.namespace, machine.mac, () => press(dir, machine.name, 'On'))
-      t.match(packet, `BOOTP/DHCP, Request from ${machine.mac}`)
+      const mac = machine.nics[0]?.mac ?? ''
+      const packet = await discoverSeen(rig.namespace, mac, () => press(dir, machine.name, 'On'))
+      t.match(packet, `BOOTP/DHCP, Request from ${mac}`)
       const console = join(dir, machine.name, 'console.log')
       t.ok((await stat(console)).size > 0, `${machine.name} talks on the serial port`)
       t.match((await rigStatus(dir)).machines.find((one) => one.name === machine.name)?.powerState, 'On')
@@ -102,7 +103,7 @@ void t.test('a rig whose daemon was killed is cleaned up with its orphaned machi
   const rig = await rigUp({
     name,
     dir,
-    machines: [{ name: 'm1', mac: MAC, firmware: 'bios', memoryMib: 128, cpus: 1 }],
+    machines: [{ name: 'm1', nics: [{ mac: MAC }], firmware: 'bios', memoryMib: 128, cpus: 1 }],
   })
   await press(dir, 'm1', 'On')
   process.kill(Number(await readFile(join(dir, 'rigd.pid'), 'utf8')), 'SIGKILL')
