@@ -61,6 +61,10 @@ async function proveWhatItIs(t: Test, { stand, name, machine }: Guest): Promise<
   t.equal(host, name, 'the host name is the server name')
   t.equal(userData, 'user data ran', 'the user data ran')
   t.match(cloudInit, /status: done/, 'cloud-init is done')
+  const check = await stand.ssh(machine.ip, 'sdi-inic-check || true')
+  t.notMatch(check, /^wrong/m, 'nothing is wrong with how it keeps its root disk')
+  for (const fact of [/root on: iscsi/, /waits 86400 s/, /whose addresses networkd keeps/, /iscsid runs/])
+    t.match(check, fact)
 }
 
 function kernelErrors(guest: Guest): Promise<string> {

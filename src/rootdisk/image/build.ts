@@ -1,39 +1,24 @@
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
-import { CommandFailed, runCommand } from '../../command.js'
+import { CommandFailed } from '../../command.js'
 import { DaemonError } from '../../errors.js'
 import { lockBuild } from './build-lock.js'
 import { assembleDisk, rootOffsetBytes } from './disk-assembly.js'
-import { hostSources } from './host-sources.js'
 import type { BuiltDisk } from './kernel-files.js'
-import { loadRecipe, type Recipe } from './recipe.js'
+import { loadRecipe, type Recipe, type RecipePlaces } from './recipe.js'
+import { makeRootDir } from './root-dir.js'
 
 /** Where the build stands. */
 export type BuildStage = 'waiting' | 'packages' | 'disk' | 'done'
 
 /** How {@link buildImage} works. */
-export interface BuildOptions {
+export interface BuildOptions extends RecipePlaces {
   /** Finished images and scratch space; about 6 GiB while building. */
   readonly cacheDir: string
   readonly onProgress?: (stage: BuildStage) => void
   readonly signal?: AbortSignal
-  /** Default: the recipes shipped in `boot/recipes`. */
-  readonly recipesDir?: string
 }
-
-const PACKAGES_TIMEOUT_MS = 1_200_000
-
-// Hooks are shell text; what varies comes through the environment, so no quoting is needed.
-const SETUP = 'sh "$INGOT_RECIPE/setup.sh" "$1" "$INGOT_RECIPE"'
-const CUSTOMIZE = 'sh "$INGOT_RECIPE/customize.sh" "$1" "$INGOT_RECIPE"'
-// The image keeps licences and leaves manual pages and translations out.
-const NO_DOCUMENTS = [
-  'path-exclude=/usr/share/man/*',
-  'path-exclude=/usr/share/locale/*',
-  'path-exclude=/usr/share/doc/*',
-  'path-include=/usr/share/doc/*/copyright',
-]
 
 /**
  * A bootable raw disk made from the recipe `name`, from the cache where it was built before.
@@ -41,7 +26,7 @@ const NO_DOCUMENTS = [
  * @throws DaemonError NOT_FOUND for an unknown recipe, WRONG_STATE without root or without a tool
  */
 export async function buildImage(name: string, options: BuildOptions): Promise<BuiltDisk> {
-  const recipe = await loadRecipe(name, options.recipesDir)
+  const recipe = await loadRecipe(name, options)
   await mkdir(options.cacheDir, { recursive: true })
   const finished = path.join(options.cacheDir, `image-${recipe.digest}.raw`)
   const built = { path: finished, rootOffsetBytes: rootOffsetBytes(recipe) }
@@ -63,9 +48,8 @@ export async function buildImage(name: string, options: BuildOptions): Promise<B
 async function buildInto(recipe: Recipe, finished: string, options: BuildOptions): Promise<void> {
   const workDir = await mkdtemp(path.join(options.cacheDir, 'build-'))
   try {
-    const rootDir = path.join(workDir, 'root')
     options.onProgress?.('packages')
-    await makeRootDir(recipe, rootDir, workDir, options.signal)
+    const rootDir = await makeRootDir(recipe, workDir, options.signal)
     options.onProgress?.('disk')
     const diskPath = path.join(workDir, 'disk.raw')
     await assembleDisk({ recipe, rootDir, workDir, diskPath, signal: options.signal })
@@ -73,31 +57,6 @@ async function buildInto(recipe: Recipe, finished: string, options: BuildOptions
   } finally {
     await rm(workDir, { recursive: true, force: true, maxRetries: 3 })
   }
-}
-
-async function makeRootDir(
-  recipe: Recipe,
-  rootDir: string,
-  workDir: string,
-  signal?: AbortSignal,
-): Promise<void> {
-  const sources = await hostSources(recipe.suite)
-  const sourcesList = path.join(workDir, 'sources.list')
-  await writeFile(sourcesList, sources.map((line) => `${line}\n`).join(''))
-  // In a PID namespace of its own, so that an abort leaves no apt or dpkg behind.
-  const isolated = ['--pid', '--fork', '--kill-child=SIGKILL', '--mount-proc', 'mmdebstrap']
-  const options = [
-    ...['--mode=root', '--variant=minbase', '--format=directory'],
-    ...NO_DOCUMENTS.map((option) => `--dpkgopt=${option}`),
-    `--include=${recipe.packages.join(',')}`,
-    ...[`--essential-hook=${SETUP}`, `--customize-hook=${CUSTOMIZE}`],
-  ]
-  const mirrors = sources.length > 0 ? [sourcesList] : []
-  await runCommand('unshare', [...isolated, ...options, recipe.suite, rootDir, ...mirrors], {
-    timeoutMs: PACKAGES_TIMEOUT_MS,
-    ...(signal === undefined ? {} : { signal }),
-    env: { INGOT_RECIPE: recipe.folder, TMPDIR: workDir },
-  })
 }
 
 function toldApart(err: unknown): unknown {

@@ -1,6 +1,7 @@
 import { open, readFile, truncate, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { runCommand } from '../../command.js'
+import { earlyGrubConfig } from './grub-config.js'
 import { bootSector, placedCore, SECTOR_BYTES } from './grub-sectors.js'
 import type { Recipe } from './recipe.js'
 
@@ -102,7 +103,7 @@ async function makeGrub(
   more: readonly string[],
 ): Promise<void> {
   const early = path.join(assembly.workDir, 'early.cfg')
-  await writeFile(early, await readFile(path.join(assembly.recipe.folder, 'grub-early.cfg')))
+  await writeFile(early, earlyGrubConfig(assembly.recipe))
   const modules = [...more, ...assembly.recipe.grubModules]
   const args = ['-O', format, '-d', path.join(GRUB_DIR, format), '-c', early, '-p', '/boot/grub']
   await step(assembly, 'grub-mkimage', [...args, '-o', output, ...modules])
