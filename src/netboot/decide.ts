@@ -28,6 +28,8 @@ export interface BootTarget {
   readonly portalPort: number
   /** The LUN of the system disk, as the target shows it. */
   readonly systemLun: number
+  /** Whether the system that boots is told DHCP's router in the iBFT; `left-out` where the target needs none. */
+  readonly ibftGateway: 'kept' | 'left-out'
 }
 
 /** Where machines of one segment find us, and what they are sent first. */

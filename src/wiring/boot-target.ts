@@ -4,21 +4,21 @@ import type { MachineRecord, ServerRecord } from '../registry/records.js'
 import { targetCredentials } from '../registry/target-credentials.js'
 import type { Registry } from '../registry/registry.js'
 import { LUN, shownLun } from '../rootdisk/target/driver.js'
+import { ibftGateway } from './ibft-gateway.js'
 import { cachedLookup } from './lookup-cache.js'
 
 /** What a server boots from. */
-export function bootTargetOf(server: ServerRecord, registry: Registry, { target }: Config): BootTarget {
+export function bootTargetOf(server: ServerRecord, registry: Registry, config: Config): BootTarget {
+  const { target } = config
   const machine = registry.machines.get(server.machineId)
+  const osType = registry.images.get(server.imageId)?.osType
   const { user: targetUser, secret: targetSecret } = proofOf(server, target)
   return {
     serverId: server.id,
     serverName: server.name,
-    machineName: machine?.name ?? '',
+    ...machinePart(machine),
     intent: server.rescue === undefined ? server.bootIntent : 'rescue',
     bootToken: server.bootToken,
-    firmware: machine?.firmware ?? 'bios',
-    bootMac: machine?.nics[0]?.mac ?? '',
-    loader: machine?.loader,
     iqn: server.iqn,
     initiatorIqn: server.initiatorIqn,
     chapUser: server.chapUser,
@@ -28,6 +28,18 @@ export function bootTargetOf(server: ServerRecord, registry: Registry, { target 
     portalAddress: target.address,
     portalPort: target.port,
     systemLun: shownLun(target.driver, LUN.system),
+    ibftGateway: ibftGateway({ server, nic: machine?.nics[0], osType }, config),
+  }
+}
+
+function machinePart(
+  machine: MachineRecord | undefined,
+): Pick<BootTarget, 'machineName' | 'firmware' | 'bootMac' | 'loader'> {
+  return {
+    machineName: machine?.name ?? '',
+    firmware: machine?.firmware ?? 'bios',
+    bootMac: machine?.nics[0]?.mac ?? '',
+    loader: machine?.loader,
   }
 }
 

@@ -19,6 +19,7 @@ export function bootTarget(instead: Partial<BootTarget> = {}): BootTarget {
     portalAddress: '198.18.0.1',
     portalPort: 3260,
     systemLun: 0,
+    ibftGateway: 'kept',
     ...instead,
   }
 }

@@ -32,6 +32,7 @@ const VALUE_NAMES: ReadonlySet<string> = new Set([
   'portalPort',
   'systemLun',
   'bootMac',
+  'ibftGateway',
 ])
 
 const MAGIC = '#!ipxe\n'
@@ -97,6 +98,7 @@ function valuesOf(target: BootTarget): Record<string, string> {
     portalPort: String(target.portalPort),
     systemLun: target.systemLun.toString(16), // RFC 4173 §5: hexadecimal
     bootMac: target.bootMac,
+    ibftGateway: target.ibftGateway,
   }
 }
 

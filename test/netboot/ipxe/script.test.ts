@@ -50,6 +50,23 @@ void t.test('the server script logs in with the server own name and secret and b
 })
 
 void t.test(
+  'the gateway is out of the way of the iBFT while sanboot runs, and back when it failed',
+  async (t) => {
+    const templates = await loadScriptTemplates('boot')
+    const lines = renderScript(templates, bootTarget({ ibftGateway: 'left-out' }), policy).text.split('\n')
+    const sanboot = lines.findIndex((line) => line.startsWith('sanboot '))
+    t.equal(lines[sanboot - 1], 'iseq left-out left-out && set netX/gateway 0.0.0.0 ||')
+    const failed = lines.indexOf(':failed')
+    t.ok(failed > sanboot)
+    t.equal(lines[failed + 1], 'set failure ${errno}', 'the reason first: clear would overwrite it')
+    t.equal(lines[failed + 2], 'iseq left-out left-out && clear netX/gateway ||')
+    t.ok(lines[failed + 3]?.startsWith('echo '), 'before the report, which may need the gateway')
+    const kept = renderScript(templates, bootTarget(), policy).text
+    t.match(kept, '\niseq kept left-out && set netX/gateway 0.0.0.0 ||\n')
+  },
+)
+
+void t.test(
   'scripts that hand the machine on do so by exit 1 on UEFI, else the setup screen comes',
   async (t) => {
     const templates = await loadScriptTemplates('boot')
