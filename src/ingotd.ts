@@ -12,10 +12,13 @@ import type { NetworkDoctor } from './control/doctor/network-doctor.js'
 import { EventIntake } from './control/event-intake.js'
 import { Images } from './control/images.js'
 import { Jobs } from './control/jobs.js'
+import { Keypairs } from './control/keypairs.js'
 import { LayerMerger } from './control/layer-merger.js'
 import { Machines, type MachineRules } from './control/machines.js'
 import { powerDriverFor } from './control/power/power.js'
-import { Servers } from './control/servers.js'
+import { Redeployment } from './control/redeployment.js'
+import { ServerChanges } from './control/server-changes.js'
+import { Servers, type ServerDeps } from './control/servers.js'
 import { Snapshots } from './control/snapshots.js'
 import { stateDirs, type StateDirs } from './control/state-dirs.js'
 import { TargetClient } from './control/target-client.js'
@@ -38,7 +41,7 @@ import { openRegistry, type Registry } from './registry/registry.js'
 import { lockState } from './registry/state-lock.js'
 import { checkLayer } from './rootdisk/volume/check-layer.js'
 import { createLayer, deleteLayer } from './rootdisk/volume/layer.js'
-import { seedInputOf } from './wiring/seed-input.js'
+import { seedInputOf, seedSources, type SeedSources } from './wiring/seed-input.js'
 import { refuseOtherTarget, tgtTarget } from './wiring/tgt.js'
 import type { Service } from './service.js'
 import { parseIpv4, parseSubnet } from './wire/ipv4.js'
@@ -160,14 +163,12 @@ async function api({ config, log }: EntryContext, parts: Parts): Promise<Service
   const images = new Images({ registry, clock, log, jobs, disks: imageDisks(dirs, config) })
   await images.sweep()
   const disks = disksOf(parts)
-  const machines = new Machines({ registry, clock, rules: machineRules(config) })
   const routes = apiRoutes({
     registry,
     clock,
     leases: () => parts.leases.all(),
-    machines,
     images,
-    servers: serversOf(config, disks.shared),
+    ...serversOf(config, parts, disks.shared),
     ...disks,
     reports: new VolumeReport({
       registry,
@@ -207,6 +208,15 @@ function toPlugin(routes: (app: FastifyInstance) => void): FastifyPluginCallback
   }
 }
 
+/** What acts on servers and what they are made of. */
+interface ServerParts {
+  readonly machines: Machines
+  readonly servers: Servers
+  readonly redeployment: Redeployment
+  readonly changes: ServerChanges
+  readonly keypairs: Keypairs
+}
+
 interface Disks {
   readonly shared: VolumeDeps
   readonly volumes: Volumes
@@ -230,12 +240,20 @@ function disksOf({ registry, intake, jobs, dirs, client, wishes }: Parts): Disks
   return { shared, volumes: new Volumes(shared), snapshots, merger }
 }
 
-function serversOf(config: Config, shared: VolumeDeps): Servers {
-  return new Servers({
-    ...shared,
-    powerOf: (machine) => powerDriverFor(machine),
-    checkSeed: (server, machine) => void renderSeedDisk(seedInputOf(server, machine, config)),
-  })
+function serversOf(config: Config, { registry }: Parts, disks: VolumeDeps): ServerParts {
+  const shared = { ...disks, checkSeed: seedCheck(seedSources(config, registry)) }
+  const deps: ServerDeps = { ...shared, powerOf: (machine) => powerDriverFor(machine) }
+  return {
+    machines: new Machines({ ...shared, rules: machineRules(config) }),
+    servers: new Servers(deps),
+    redeployment: new Redeployment(deps),
+    changes: new ServerChanges(shared),
+    keypairs: new Keypairs({ registry, clock: systemClock }),
+  }
+}
+
+function seedCheck(sources: SeedSources): ServerDeps['checkSeed'] {
+  return (server, machine) => void renderSeedDisk(seedInputOf(server, machine, sources))
 }
 
 function ignore(): void {

@@ -7,6 +7,7 @@ import type { ImageRecord, JobRecord } from '../registry/records.js'
 import type { Registry } from '../registry/registry.js'
 import type { BuiltDisk } from '../rootdisk/image/kernel-files.js'
 import type { JobContext, Jobs } from './jobs.js'
+import { withProperties } from './image-properties.js'
 import { checkImageName } from './names.js'
 
 /** What an image is called and holds. */
@@ -14,6 +15,13 @@ export interface ImageDescription {
   readonly name: string
   readonly osType: ImageRecord['osType']
   readonly osVersion: string
+}
+
+/** What may be changed of an image; what is left out stays. */
+export interface ImageWish extends Partial<{
+  [K in keyof ImageDescription]: ImageDescription[K] | undefined
+}> {
+  readonly properties?: Readonly<Record<string, string | null>> | undefined
 }
 
 /** The disk work that images need, done by `rootdisk`. */
@@ -98,6 +106,22 @@ export class Images {
       image,
       damagedChunks: await this.#disks.damagedChunks({ layerId: image.layerId, sizeBytes: image.sizeBytes }),
     }
+  }
+
+  /**
+   * Changes what is known of an image; a property that is null goes, those not named stay.
+   * @throws DaemonError NOT_FOUND, INVALID_INPUT, NAME_TAKEN
+   */
+  change(idOrName: string, wish: ImageWish): ImageRecord {
+    const { id, properties } = this.get(idOrName)
+    const { name, osType, osVersion } = wish
+    this.#registry.images.change(id, {
+      ...(name !== undefined && { name: checkImageName(name) }),
+      ...(osType !== undefined && { osType }),
+      ...(osVersion !== undefined && { osVersion }),
+      properties: withProperties(properties, wish.properties ?? {}),
+    })
+    return this.get(id)
   }
 
   /** Deletes an image that no volume was cloned from. @throws DaemonError NOT_FOUND, IN_USE, WRONG_STATE */

@@ -2,13 +2,14 @@ import { randomUUID } from 'node:crypto'
 import type { Clock } from '../clock.js'
 import { DaemonError } from '../errors.js'
 import { isLoaderName } from '../netboot/loader-table.js'
-import type { MachineRecord } from '../registry/records.js'
+import type { MachineRecord, NicRecord, ServerRecord } from '../registry/records.js'
 import type { Registry } from '../registry/registry.js'
 import { formatIpv4, isInSubnet, parseIpv4, type Subnet } from '../wire/ipv4.js'
 import { parseMac } from '../wire/mac.js'
 import { parsePortId, switchPortName } from '../wire/switch-port.js'
 import { checkName } from './names.js'
 import { expectKernel } from './signed-boot.js'
+import type { WishState } from './wish-state.js'
 
 /** Where a NIC is plugged in, as option 82 of the switch says: text, or hex after `0x`. */
 export interface SwitchPort {
@@ -21,6 +22,8 @@ export interface NewNic {
   readonly mac: string
   readonly ip?: string | undefined
   readonly switchPort?: SwitchPort | undefined
+  /** `tenant` when left out. */
+  readonly role?: NicRecord['role'] | undefined
 }
 
 /** A machine to enrol. */
@@ -33,8 +36,26 @@ export interface NewMachine {
   readonly bmcCredentialsFile?: string | undefined
   /** A plain file name: its loader instead of the table's. */
   readonly loader?: string | undefined
+  /** How its root disk comes; `nic` when left out. */
+  readonly inic?: MachineRecord['inic'] | undefined
   /** Absolute path of the file that the serial console is logged to. */
   readonly consoleFile?: string | undefined
+}
+
+/** What may change of the ways that a machine is wired; what is left out stays. */
+export interface WiringChange {
+  readonly roles?: readonly Required<Pick<NewNic, 'mac' | 'role'>>[] | undefined
+  readonly inic?: MachineRecord['inic'] | undefined
+}
+
+/** What machines need of the other rooms. */
+export interface MachineDeps {
+  readonly registry: Registry
+  readonly clock: Clock
+  readonly rules: MachineRules
+  /** Refuses what the seed of a machine's server could not carry any more. @throws DaemonError INVALID_INPUT */
+  readonly checkSeed: (server: ServerRecord, machine: MachineRecord) => void
+  readonly wishes: Pick<WishState, 'applyWhenUp'>
 }
 
 /** Where machines live. */
@@ -48,13 +69,11 @@ export interface MachineRules {
 /** Enrols and removes machines. */
 export class Machines {
   readonly #registry: Registry
-  readonly #clock: Clock
-  readonly #rules: MachineRules
+  readonly #deps: MachineDeps
 
-  constructor(deps: { registry: Registry; clock: Clock; rules: MachineRules }) {
+  constructor(deps: MachineDeps) {
     this.#registry = deps.registry
-    this.#clock = deps.clock
-    this.#rules = deps.rules
+    this.#deps = deps
   }
 
   /** Enrols a machine. @throws DaemonError INVALID_INPUT, NAME_TAKEN, MAC_TAKEN, ADDRESS_TAKEN */
@@ -70,6 +89,7 @@ export class Machines {
       bmcUrl: input.bmcUrl,
       bmcCredentialsFile: input.bmcCredentialsFile,
       loader: input.loader === undefined ? undefined : checkLoader(input.loader),
+      inic: input.inic ?? 'nic',
       consoleFile: input.consoleFile,
       nics: input.nics.map((nic, position) => ({
         machineId: id,
@@ -77,14 +97,15 @@ export class Machines {
         mac: checkMac(nic.mac),
         ip: nic.ip === undefined ? undefined : this.#checkIp(nic.ip),
         switchPort: nic.switchPort === undefined ? undefined : checkSwitchPort(nic.switchPort),
-        role: 'tenant' as const,
+        role: nic.role ?? 'tenant',
       })),
-      createdMs: this.#clock.nowMs(),
+      createdMs: this.#deps.clock.nowMs(),
     }
     checkBmc(input)
     if (machine.nics[0]?.ip === undefined) {
       throw new DaemonError('INVALID_INPUT', 'nics[0].ip: the NIC that boots needs a fixed address')
     }
+    checkRoles(machine)
     this.#registry.machines.insert(machine)
     return machine
   }
@@ -119,6 +140,28 @@ export class Machines {
     return this.get(id)
   }
 
+  /**
+   * Gives NICs their roles and says how the root disk comes; the seed of the machine's server follows at once.
+   * @throws DaemonError NOT_FOUND; INVALID_INPUT when no tenant NIC were left, or the server's network needs one
+   */
+  async setWiring(idOrName: string, { roles = [], inic }: WiringChange): Promise<MachineRecord> {
+    const { checkSeed, wishes } = this.#deps
+    const before = this.get(idOrName)
+    const roleOf = new Map(roles.map(({ mac, role }) => [ownMac(before, mac), role]))
+    const nics = before.nics.map((nic) => ({ ...nic, role: roleOf.get(nic.mac) ?? nic.role }))
+    const after = { ...before, nics, inic: inic ?? before.inic }
+    checkRoles(after)
+    const { machines, servers } = this.#registry
+    const server = servers.findByMachine(after.id)
+    if (server !== undefined) checkSeed(server, after)
+    this.#registry.transaction(() => {
+      for (const { mac, role } of nics) machines.setRole(mac, role)
+      machines.setInic(after.id, after.inic)
+    })
+    if (server !== undefined) await wishes.applyWhenUp()
+    return after
+  }
+
   /** Every machine. */
   list(): readonly MachineRecord[] {
     return this.#registry.machines.list()
@@ -136,7 +179,7 @@ export class Machines {
 
   #checkIp(text: string): string {
     const ip = parseIpv4(text)
-    const { subnets, reservedAddresses } = this.#rules
+    const { subnets, reservedAddresses } = this.#deps.rules
     if (ip === undefined)
       throw new DaemonError('INVALID_INPUT', `ip: expected an IPv4 address, got ${JSON.stringify(text)}`)
     if (subnets.length > 0 && !subnets.some((subnet) => isHostOf(ip, subnet))) {
@@ -152,6 +195,19 @@ export class Machines {
 
 function isHostOf(ip: number, subnet: Subnet): boolean {
   return isInSubnet(ip, subnet) && ip !== subnet.network && ip !== subnet.broadcast
+}
+
+/** The NIC of a machine that `text` names. */
+function ownMac({ name, nics }: MachineRecord, text: string): string {
+  const mac = checkMac(text)
+  if (nics.some((nic) => nic.mac === mac)) return mac
+  throw new DaemonError('NOT_FOUND', `nics: machine ${name} has no NIC ${mac}`)
+}
+
+/** A guest has to be reached somehow. */
+function checkRoles({ nics }: MachineRecord): void {
+  if (nics.some(({ role }) => role === 'tenant')) return
+  throw new DaemonError('INVALID_INPUT', 'nics: expected one NIC of role tenant at least, all are storage')
 }
 
 function checkSwitchPort({ circuitId, remoteId }: SwitchPort): string {

@@ -1,40 +1,16 @@
-import { randomBytes, randomUUID } from 'node:crypto'
 import type { Clock } from '../clock.js'
 import { DaemonError } from '../errors.js'
 import type { DaemonEvent } from '../events.js'
-import type {
-  ImageRecord,
-  MachineRecord,
-  ServerKey,
-  ServerRecord,
-  VolumeRecord,
-} from '../registry/records.js'
+import type { MachineRecord, ServerRecord, VolumeRecord } from '../registry/records.js'
 import type { Registry } from '../registry/registry.js'
-import { newBootToken, newChapSecret } from './boot-credentials.js'
+import { hashForImage } from './admin-password.js'
 import type { Claims } from './claims.js'
 import { checkName } from './names.js'
+import { activeImage, newServer, newSystemVolume, type ActiveImage, type NewServer } from './new-server.js'
 import type { PowerDriver } from './power/power.js'
 import { expectKernel } from './signed-boot.js'
-import { changeableLayers, forgetVolume, insertVolume, newVolume } from './volumes.js'
+import { changeableLayers, forgetVolume, insertVolume } from './volumes.js'
 import type { WishState } from './wish-state.js'
-
-/** The year and domain of every IQN we make (RFC 7143 §4.2.7.1). */
-const IQN_PREFIX = 'iqn.2026-11.io.ingot'
-const SERVER_IQN_PREFIX = `${IQN_PREFIX}:server:`
-/** Before base64, as the cloud has it (bms-service.md section 4). */
-const USER_DATA_LIMIT_BYTES = 32 * 1024
-
-/** A server to create. */
-export interface NewServer {
-  readonly name: string
-  /** Image name or id. */
-  readonly image: string
-  /** Machine name or id; a free one is taken when left out. */
-  readonly machine?: string | undefined
-  readonly keys: readonly ServerKey[]
-  readonly userData?: Buffer | undefined
-  readonly addressing: 'dhcp' | 'static'
-}
 
 /** What servers need of the other rooms. */
 export interface ServerDeps {
@@ -66,16 +42,16 @@ export class Servers {
   async create(input: NewServer): Promise<ServerRecord> {
     const { registry, clock, createLayer, deleteLayer } = this.#deps
     checkName('name', input.name)
-    checkUserData(input.userData)
     if (registry.servers.find(input.name) !== undefined) {
       throw new DaemonError('NAME_TAKEN', `server ${input.name} exists already`)
     }
-    const image = this.#image(input.image)
+    const image = activeImage(registry, input.image)
+    const adminPasswordHash = await hashForImage(input.adminPassword, image)
     const machine = this.#freeMachine(input.machine)
     expectKernel(machine.loader, image)
     const beganMs = clock.monotonicMs()
     const volume = newSystemVolume(input.name, image, clock.nowMs())
-    const server = newServer(input, { image, machine, volume }, clock.nowMs())
+    const server = newServer({ ...input, adminPasswordHash }, { image, machine, volume }, clock.nowMs())
     this.#deps.checkSeed(server, machine)
     await createLayer({ layerId: volume.layerId, sizeBytes: volume.sizeBytes })
     const created = { ...server, cloneMs: clock.monotonicMs() - beganMs }
@@ -168,15 +144,6 @@ export class Servers {
     })
   }
 
-  #image(idOrName: string): ImageRecord & { layerId: string } {
-    const image = this.#deps.registry.images.find(idOrName)
-    if (image === undefined) throw new DaemonError('NOT_FOUND', `no image ${JSON.stringify(idOrName)}`)
-    if (image.status !== 'active' || image.layerId === undefined) {
-      throw new DaemonError('WRONG_STATE', `image ${image.name} is ${image.status}, not active`)
-    }
-    return { ...image, layerId: image.layerId }
-  }
-
   #freeMachine(idOrName: string | undefined): MachineRecord {
     const { machines, servers } = this.#deps.registry
     if (idOrName === undefined) {
@@ -193,7 +160,7 @@ export class Servers {
     return machine
   }
 
-  #insert(image: ImageRecord & { layerId: string }, volume: VolumeRecord, server: ServerRecord): void {
+  #insert(image: ActiveImage, volume: VolumeRecord, server: ServerRecord): void {
     const { registry } = this.#deps
     registry.transaction(() => {
       insertVolume(registry, volume, image.layerId)
@@ -236,56 +203,5 @@ export class Servers {
     this.#deps.registry.servers.setStatus(server.id, status)
     const message = `the machine of server ${server.name} was ${how}`
     this.#deps.emit({ kind: 'server.powered-on', message, stage: 'powered-on', serverId: server.id })
-  }
-}
-
-/** Whether a target's name is one that we give to servers. */
-export function isServerIqn(iqn: string): boolean {
-  return iqn.startsWith(SERVER_IQN_PREFIX)
-}
-
-function checkUserData(userData: Buffer | undefined): void {
-  if (userData === undefined || userData.length <= USER_DATA_LIMIT_BYTES) return
-  throw new DaemonError(
-    'INVALID_INPUT',
-    `user_data: at most ${USER_DATA_LIMIT_BYTES} bytes, got ${userData.length}`,
-  )
-}
-
-function newSystemVolume(serverName: string, image: ImageRecord, nowMs: number): VolumeRecord {
-  const name = `${serverName}-system-${randomUUID().slice(0, 8)}`
-  return newVolume({ name, sizeBytes: image.sizeBytes, imageId: image.id, createdMs: nowMs })
-}
-
-function newServer(
-  input: NewServer,
-  parts: { image: ImageRecord; machine: MachineRecord; volume: VolumeRecord },
-  nowMs: number,
-): ServerRecord {
-  const id = randomUUID()
-  return {
-    id,
-    name: input.name,
-    machineId: parts.machine.id,
-    imageId: parts.image.id,
-    volumeId: parts.volume.id,
-    status: 'SHUTOFF',
-    instanceId: `i-${randomUUID()}`,
-    bootIntent: 'server',
-    rescue: undefined,
-    iqn: `${SERVER_IQN_PREFIX}${id}`,
-    initiatorIqn: `${IQN_PREFIX}:machine:${parts.machine.id}`,
-    chapUser: `m-${parts.machine.id.slice(0, 8)}`,
-    chapSecret: newChapSecret(),
-    bootToken: newBootToken(),
-    addressing: input.addressing,
-    keys: input.keys,
-    userData: input.userData,
-    network: undefined,
-    adminPasswordHash: undefined,
-    sealedPassword: undefined,
-    seedSecret: randomBytes(32),
-    cloneMs: 0,
-    createdMs: nowMs,
   }
 }

@@ -8,7 +8,7 @@ type MachineRow = Omit<Row<MachineRecord>, 'nics'>
 
 const SELECT = `SELECT machines.id, machines.name, machines.firmware, machines.bmc_url AS bmcUrl,
   machines.bmc_credentials_file AS bmcCredentialsFile, machines.console_file AS consoleFile, machines.loader,
-  machines.created_ms AS createdMs FROM machines`
+  machines.inic, machines.created_ms AS createdMs FROM machines`
 const SELECT_NIC = `SELECT mac, machine_id AS machineId, position, ip, switch_port AS switchPort, role
   FROM nics`
 
@@ -27,6 +27,7 @@ export class Machines {
   readonly #allNics: Statement<[], Row<NicRecord>>
   readonly #setSwitchPort: Statement<[{ id: string; switchPort: string | null }]>
   readonly #setRole: Statement<[{ mac: string; role: string }]>
+  readonly #setInic: Statement<[{ id: string; inic: string }]>
   readonly #setLoader: Statement<[{ id: string; loader: string | null }]>
   readonly #withoutIp: Statement<[], number>
   readonly #delete: Statement<[string]>
@@ -35,8 +36,8 @@ export class Machines {
   constructor(db: Database) {
     this.#db = db
     this.#insert = db.prepare(`INSERT INTO machines
-      (id, name, firmware, bmc_url, bmc_credentials_file, console_file, loader, created_ms)
-      VALUES (@id, @name, @firmware, @bmcUrl, @bmcCredentialsFile, @consoleFile, @loader, @createdMs)`)
+      (id, name, firmware, bmc_url, bmc_credentials_file, console_file, loader, inic, created_ms)
+      VALUES (@id, @name, @firmware, @bmcUrl, @bmcCredentialsFile, @consoleFile, @loader, @inic, @createdMs)`)
     this.#insertNic = db.prepare(`INSERT INTO nics (mac, machine_id, position, ip, switch_port, role)
       VALUES (@mac, @machineId, @position, @ip, @switchPort, @role)`)
     this.#get = db.prepare(`${SELECT} WHERE id = ?`)
@@ -53,6 +54,7 @@ export class Machines {
       'UPDATE nics SET switch_port = @switchPort WHERE machine_id = @id AND position = 0',
     )
     this.#setRole = db.prepare('UPDATE nics SET role = @role WHERE mac = @mac')
+    this.#setInic = db.prepare('UPDATE machines SET inic = @inic WHERE id = @id')
     this.#setLoader = db.prepare('UPDATE machines SET loader = @loader WHERE id = @id')
     this.#withoutIp = db.prepare<[], number>('SELECT count(*) FROM nics WHERE ip IS NULL').pluck()
     this.#delete = db.prepare('DELETE FROM machines WHERE id = ?')
@@ -122,6 +124,12 @@ export class Machines {
   setRole(mac: string, role: NicRecord['role']): void {
     const { changes } = refusing({ mac }, () => this.#setRole.run({ mac, role }))
     if (changes === 0) throw new DaemonError('NOT_FOUND', `no machine has the NIC ${mac}`)
+  }
+
+  /** Says how a machine's root disk comes. @throws DaemonError NOT_FOUND */
+  setInic(id: string, inic: MachineRecord['inic']): void {
+    const { changes } = refusing({ id }, () => this.#setInic.run({ id, inic }))
+    if (changes === 0) throw new DaemonError('NOT_FOUND', `no machine has the id ${id}`)
   }
 
   /** Gives a machine a loader of its own, or the table's again. @throws DaemonError NOT_FOUND */

@@ -153,6 +153,9 @@ export const MIGRATIONS: readonly string[] = [
   -- a storage NIC carries the root disk and is no part of the guest's network
   ALTER TABLE nics ADD COLUMN role TEXT NOT NULL DEFAULT 'tenant' CHECK (role IN ('tenant', 'storage'));
 
+  -- how the root disk comes: over a NIC, or by a card that shows it as a local disk
+  ALTER TABLE machines ADD COLUMN inic TEXT NOT NULL DEFAULT 'nic' CHECK (inic IN ('nic', 'card'));
+
   ALTER TABLE servers ADD COLUMN keys TEXT NOT NULL DEFAULT '[]';  -- JSON array of {name, publicKey}
   UPDATE servers SET keys = (
     SELECT json_group_array(json_object('name', 'key-' || key, 'publicKey', value)) FROM json_each(ssh_keys)

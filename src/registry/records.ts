@@ -81,6 +81,8 @@ export interface MachineRecord {
   readonly bmcCredentialsFile: string | undefined
   /** Its loader instead of the table's: a plain file name. */
   readonly loader: string | undefined
+  /** How its root disk comes: over a NIC, or by a card that shows it as a local disk. */
+  readonly inic: 'nic' | 'card'
   /** Where the serial console is logged. */
   readonly consoleFile: string | undefined
   readonly nics: readonly NicRecord[]

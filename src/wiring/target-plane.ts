@@ -22,7 +22,7 @@ import type { Service } from '../service.js'
 import { atEnd, type EntryContext } from './entry.js'
 import { hostBootId } from './host-boot-id.js'
 import { nbdServer } from './nbd.js'
-import { seedDiskOf } from './seed-input.js'
+import { seedDiskOf, seedSources } from './seed-input.js'
 
 /** What iSCSI and NBD reuse for reads and writes: each 32 slabs of 1 MiB and 32 MiB of write data. */
 const IO_MEMORY_BYTES = 128 << 20
@@ -120,10 +120,11 @@ export function exportsOf(
   config: Config,
   openVolume: (volumeId: string) => Promise<BlockDevice>,
 ): Exports {
+  const sources = seedSources(config, registry)
   return new Exports({
     registry,
     openVolume,
-    renderSeed: (server) => seedDiskOf(server, registry, config),
+    renderSeed: (server) => seedDiskOf(server, sources),
     seedNaa: (server) => naaOf(`seed ${server.id}`),
   })
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { systemClock } from '../clock.js'
 import type { EventIntake } from '../control/event-intake.js'
-import { isServerIqn } from '../control/servers.js'
+import { isServerIqn } from '../control/new-server.js'
 import type { StateDirs } from '../control/state-dirs.js'
 import { DaemonError } from '../errors.js'
 import type { Stage } from '../events.js'
@@ -14,13 +14,14 @@ import { TgtWatch } from '../rootdisk/target/tgt/tgt-watch.js'
 import type { Service } from '../service.js'
 import type { EntryContext } from './entry.js'
 import { hostBootId } from './host-boot-id.js'
-import { seedDiskOf } from './seed-input.js'
+import { seedDiskOf, seedSources } from './seed-input.js'
 
 /** tgtd as the target, and the service that looks at it. */
 export function tgtTarget(
   { config, log }: EntryContext,
   { registry, dirs, intake }: { registry: Registry; dirs: StateDirs; intake: EventIntake },
 ): { driver: TargetDriver; watch: (onUp: () => Promise<void>) => Service } {
+  const sources = seedSources(config, registry)
   const client = new TgtClient(config.target.tgtSocket, systemClock)
   const shared = { client, isOurs: isServerIqn, emit: intake.take.bind(intake) }
   const driver = new TgtDriver({
@@ -28,7 +29,7 @@ export function tgtTarget(
     registry,
     dirs,
     bootId: hostBootId(),
-    renderSeed: (server) => seedDiskOf(server, registry, config),
+    renderSeed: (server) => seedDiskOf(server, sources),
   })
   const hasReached = (iqn: string, stage: Stage): boolean => {
     const server = registry.servers.findByIqn(iqn)

@@ -9,6 +9,11 @@ const NEW = {
   firmware: 'uefi',
 } as const
 
+const STRANGERS = {
+  checkSeed: () => undefined,
+  wishes: { applyWhenUp: () => Promise.resolve({ failed: [] }) },
+}
+
 void t.test('a machine has the loader it was given, until it has the table one again', (t) => {
   const registry = openRegistry(':memory:')
   t.teardown(() => registry.close())
@@ -16,6 +21,7 @@ void t.test('a machine has the loader it was given, until it has the table one a
     registry,
     clock: systemClock,
     rules: { subnets: [], reservedAddresses: [] },
+    ...STRANGERS,
   })
   t.equal(machines.add(NEW).loader, undefined)
   t.equal(machines.setLoader('m1', 'shimx64.efi').loader, 'shimx64.efi')
@@ -35,7 +41,7 @@ void t.test(
     const registry = openRegistry(':memory:')
     t.teardown(() => registry.close())
     const rules = { subnets: [], reservedAddresses: [] }
-    const machines = new Machines({ registry, clock: systemClock, rules })
+    const machines = new Machines({ registry, clock: systemClock, rules, ...STRANGERS })
     const nics = NEW.nics.map((nic) => ({ ...nic, switchPort: { circuitId: 'swp1', remoteId: '0x01' } }))
     t.equal(machines.add({ ...NEW, nics }).nics[0]?.switchPort, '73777031/01')
     t.equal(registry.machines.findBySwitchPort('73777031/01')?.name, NEW.name)

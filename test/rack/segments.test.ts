@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { runCommand } from '../../src/command.js'
-import type { NetworkReportView } from '../../src/operator/api/schema.js'
+import type { NetworkReportView } from '../../src/operator/api/doctor-schema.js'
 import { bootsTo, createServers, reasonForNoFirmware } from './firmware-guests.js'
 import { ADVERTISED, Stand, SUBNET, until, type StandMachine } from './stand.js'
 

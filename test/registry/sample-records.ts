@@ -61,6 +61,7 @@ export const MACHINE: MachineRecord = {
   bmcCredentialsFile: undefined,
   consoleFile: undefined,
   loader: undefined,
+  inic: 'nic',
   nics: [
     {
       mac: '52:54:00:00:00:01',

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { OtherServer } from '../../control/doctor/dhcp-probe.js'
 import type { NetworkDoctor, NetworkReport } from '../../control/doctor/network-doctor.js'
-import type { NetworkReportView, OtherServerView } from './schema.js'
+import type { NetworkReportView, OtherServerView } from './doctor-schema.js'
 
 /** What the routes of the doctor act through. */
 export interface DoctorDeps {

@@ -1,34 +1,20 @@
 import type { FastifyInstance } from 'fastify'
-import { timelineOf } from '../../control/boots.js'
-import type { EventIntake } from '../../control/event-intake.js'
 import type { ImageDescription, Images } from '../../control/images.js'
 import type { Machines, SwitchPort } from '../../control/machines.js'
 import { DaemonError } from '../../errors.js'
 import { diskRoutes, type DiskDeps } from './disk-routes.js'
 import { doctorRoutes, type DoctorDeps } from './doctor-routes.js'
+import { keypairRoutes, type KeypairDeps } from './keypair-routes.js'
 import { leaseRoutes, type LeaseDeps } from './lease-routes.js'
-import {
-  MachineChange,
-  NewImageBody,
-  NewMachineBody,
-  NewServerBody,
-  PowerBody,
-  RescueBody,
-  type ImageVerdict,
-} from './schema.js'
-import { eventView, imageView, jobView, machineView, serverView, timelineView } from './views.js'
+import { ImageChangeBody, MachineChange, NewImageBody, NewMachineBody, type ImageVerdict } from './schema.js'
+import { serverRoutes, type ServerRouteDeps } from './server-routes.js'
+import { imageView, jobView, machineView } from './views.js'
 
 /** What the routes act through. */
-export interface ApiDeps extends DiskDeps, DoctorDeps, LeaseDeps {
+export interface ApiDeps extends DiskDeps, DoctorDeps, KeypairDeps, LeaseDeps, ServerRouteDeps {
   readonly machines: Machines
   readonly images: Images
-  readonly intake: EventIntake
-  /** The last `limitBytes` of a text file. */
-  readonly tailOf: (file: string, limitBytes: number) => Promise<string>
 }
-
-/** How much of a console is shown. */
-const CONSOLE_TAIL_BYTES = 64 * 1024
 
 interface ById {
   Params: { id: string }
@@ -40,8 +26,7 @@ export function apiRoutes(deps: ApiDeps): (app: FastifyInstance) => void {
     machineRoutes(app, deps)
     imageRoutes(app, deps)
     serverRoutes(app, deps)
-    powerRoutes(app, deps)
-    rescueRoute(app, deps)
+    keypairRoutes(app, deps)
     diskRoutes(app, deps)
     leaseRoutes(app, deps)
     jobRoutes(app, deps)
@@ -53,9 +38,11 @@ function switchPort(body: { circuit_id?: string; remote_id?: string }): SwitchPo
   return { circuitId: body.circuit_id, remoteId: body.remote_id }
 }
 
-function changeMachine(machines: Machines, id: string, { loader, switch_port: port }: MachineChange): void {
+async function changeMachine(machines: Machines, id: string, body: MachineChange): Promise<void> {
+  const { loader, switch_port: port, nics, inic } = body
   if (loader !== undefined) machines.setLoader(id, loader ?? undefined)
   if (port !== undefined) machines.setSwitchPort(id, port === null ? undefined : switchPort(port))
+  if (nics !== undefined || inic !== undefined) await machines.setWiring(id, { roles: nics, inic })
 }
 
 function machineRoutes(app: FastifyInstance, { registry, machines }: ApiDeps): void {
@@ -70,23 +57,25 @@ function machineRoutes(app: FastifyInstance, { registry, machines }: ApiDeps): v
       bmc_credentials_file,
       console_file,
       loader,
+      inic,
     } = request.body
     const machine = machines.add({
       name,
-      nics: nics.map(({ mac, ip, switch_port: port }) => {
-        return { mac, ip, switchPort: port && switchPort(port) }
+      nics: nics.map(({ mac, ip, role, switch_port: port }) => {
+        return { mac, ip, role, switchPort: port && switchPort(port) }
       }),
       firmware,
       bmcUrl: bmc_url,
       bmcCredentialsFile: bmc_credentials_file,
       consoleFile: console_file,
       loader,
+      inic,
     })
     return reply.code(201).send(machineView(machine, registry))
   })
   const change = { schema: { body: MachineChange } }
-  app.patch<ById & { Body: MachineChange }>('/machines/:id', change, (request) => {
-    changeMachine(machines, request.params.id, request.body)
+  app.patch<ById & { Body: MachineChange }>('/machines/:id', change, async (request) => {
+    await changeMachine(machines, request.params.id, request.body)
     return machineView(machines.get(request.params.id), registry)
   })
   app.delete<ById>('/machines/:id', (request, reply) => {
@@ -101,6 +90,11 @@ function imageRoutes(app: FastifyInstance, { images }: ApiDeps): void {
   app.post<{ Body: NewImageBody }>('/images', { schema: { body: NewImageBody } }, (request, reply) => {
     const { image, job } = startImage(images, request.body)
     return reply.code(202).send({ image: imageView(image), job: jobView(job) })
+  })
+  const change = { schema: { body: ImageChangeBody } }
+  app.patch<ById & { Body: ImageChangeBody }>('/images/:id', change, (request) => {
+    const { name, os_type: osType, os_version: osVersion, properties } = request.body
+    return imageView(images.change(request.params.id, { name, osType, osVersion, properties }))
   })
   app.post<ById>('/images/:id/verify', async (request): Promise<ImageVerdict> => {
     const { image, damagedChunks } = await images.verify(request.params.id)
@@ -124,81 +118,6 @@ function startImage(images: Images, body: NewImageBody): ReturnType<Images['star
   throw new DaemonError('INVALID_INPUT', 'path, recipe: exactly one of them is needed')
 }
 
-function serverRoutes(app: FastifyInstance, deps: ApiDeps): void {
-  const { registry, servers, intake } = deps
-  const view = async (id: string): Promise<ReturnType<typeof serverView>> => {
-    const server = servers.get(id)
-    const layerId = registry.volumes.get(server.volumeId)?.layerId
-    return serverView(server, registry, layerId === undefined ? 0 : await deps.allocatedBytes(layerId))
-  }
-  app.get('/servers', async () => ({ servers: await Promise.all(servers.list().map(({ id }) => view(id))) }))
-  app.get<ById>('/servers/:id', (request) => view(request.params.id))
-  app.post<{ Body: NewServerBody }>(
-    '/servers',
-    { schema: { body: NewServerBody } },
-    async (request, reply) => {
-      const { name, image, machine, ssh_keys = [], user_data, addressing = 'dhcp' } = request.body
-      const userData = user_data === undefined ? undefined : decodeBase64(user_data)
-      const keys = ssh_keys.map((publicKey, index) => ({ name: `key-${index}`, publicKey }))
-      const server = await servers.create({ name, image, machine, keys, userData, addressing })
-      return reply.code(201).send(await view(server.id))
-    },
-  )
-  app.delete<ById>('/servers/:id', async (request, reply) => {
-    await servers.delete(request.params.id)
-    return reply.code(204).send()
-  })
-  app.get<ById>('/servers/:id/events', (request) => {
-    const { id } = servers.get(request.params.id)
-    return { events: registry.events.list({ serverId: id, limit: 1000 }).map(eventView) }
-  })
-  app.get<ById>('/servers/:id/console', async (request) => {
-    const { machineId } = servers.get(request.params.id)
-    const file = registry.machines.get(machineId)?.consoleFile
-    if (file === undefined)
-      throw new DaemonError('NOT_FOUND', 'the machine has no console file: give one when it is enrolled')
-    return { output: await deps.tailOf(file, CONSOLE_TAIL_BYTES) }
-  })
-  app.get<ById>('/servers/:id/timeline', (request) => {
-    const { id, status } = servers.get(request.params.id)
-    return timelineView(status, registry.boots.latest(id)?.id, timelineOf(intake.reached(id)))
-  })
-}
-
-function powerRoutes(app: FastifyInstance, { servers }: ApiDeps): void {
-  app.post<ById>('/servers/:id/start', async (request, reply) => {
-    await servers.start(request.params.id)
-    return reply.code(202).send({})
-  })
-  app.post<ById & { Body: PowerBody }>(
-    '/servers/:id/stop',
-    { schema: { body: PowerBody } },
-    async (request, reply) => {
-      await servers.stop(request.params.id, request.body.force ?? false)
-      return reply.code(202).send({})
-    },
-  )
-  app.post<ById & { Body: PowerBody }>(
-    '/servers/:id/reboot',
-    { schema: { body: PowerBody } },
-    async (request, reply) => {
-      await servers.reboot(request.params.id, request.body.force ?? false)
-      return reply.code(202).send({})
-    },
-  )
-}
-
-function rescueRoute(app: FastifyInstance, { servers }: ApiDeps): void {
-  app.post<ById & { Body: RescueBody }>(
-    '/servers/:id/rescue',
-    { schema: { body: RescueBody } },
-    (request, reply) => {
-      servers.rescue(request.params.id, request.body.cancel !== true)
-      return reply.code(202).send({})
-    },
-  )
-}
-
 function jobRoutes(app: FastifyInstance, { registry }: ApiDeps): void {
   app.get('/jobs', () => ({ jobs: registry.jobs.list().map(jobView) }))
   app.get<ById>('/jobs/:id', (request) => {
@@ -206,9 +125,4 @@ function jobRoutes(app: FastifyInstance, { registry }: ApiDeps): void {
     if (job === undefined) throw new DaemonError('NOT_FOUND', `no job ${JSON.stringify(request.params.id)}`)
     return jobView(job)
   })
-}
-
-function decodeBase64(text: string): Buffer {
-  if (/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(text)) return Buffer.from(text, 'base64')
-  throw new DaemonError('INVALID_INPUT', 'user_data: expected base64')
 }

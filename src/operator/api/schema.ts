@@ -3,8 +3,10 @@ import { Type, type Static } from 'typebox'
 /** Every path of the native API starts with this. */
 export const API_PREFIX = '/ingot/v1'
 
-const strict = { additionalProperties: false }
-const Name = Type.String({ minLength: 1, maxLength: 128 })
+/** Options of every body: what nobody knows is an error. */
+export const strict = { additionalProperties: false }
+/** A name or an id. */
+export const Name = Type.String({ minLength: 1, maxLength: 128 })
 
 const SwitchPort = Type.Object(
   {
@@ -13,6 +15,9 @@ const SwitchPort = Type.Object(
   },
   strict,
 )
+
+const Role = Type.Union([Type.Literal('tenant'), Type.Literal('storage')])
+const Inic = Type.Union([Type.Literal('nic'), Type.Literal('card')])
 
 /** POST /machines */
 export const NewMachineBody = Type.Object(
@@ -25,6 +30,7 @@ export const NewMachineBody = Type.Object(
           mac: Type.String({ maxLength: 32 }),
           ip: Type.Optional(Type.String({ maxLength: 32 })),
           switch_port: Type.Optional(SwitchPort),
+          role: Type.Optional(Role),
         },
         strict,
       ),
@@ -34,6 +40,7 @@ export const NewMachineBody = Type.Object(
     bmc_credentials_file: Type.Optional(Type.String({ maxLength: 4096 })),
     console_file: Type.Optional(Type.String({ maxLength: 4096 })),
     loader: Type.Optional(Type.String({ maxLength: 128 })),
+    inic: Type.Optional(Inic),
   },
   strict,
 )
@@ -41,13 +48,17 @@ export type NewMachineBody = Static<typeof NewMachineBody>
 
 /**
  * PATCH /machines/:id, what is named changes; a null `loader` is the loader table's again, with a null `switch_port`
- * the first NIC is known by its MAC alone
+ * the first NIC is known by its MAC alone; `nics` gives roles to those that it names
  */
 export const MachineChange = Type.Object(
   {
     // null first: the validator makes a string of it otherwise
     loader: Type.Optional(Type.Union([Type.Null(), Type.String({ maxLength: 128 })])),
     switch_port: Type.Optional(Type.Union([SwitchPort, Type.Null()])),
+    nics: Type.Optional(
+      Type.Array(Type.Object({ mac: Type.String({ maxLength: 32 }), role: Role }, strict), { maxItems: 16 }),
+    ),
+    inic: Type.Optional(Inic),
   },
   strict,
 )
@@ -59,6 +70,24 @@ const ImageFields = {
   os_version: Type.Optional(Type.String({ maxLength: 255 })),
 }
 
+/** PATCH /images/:id: what is named changes; a property that is null goes */
+export const ImageChangeBody = Type.Object(
+  {
+    name: Type.Optional(Name),
+    os_type: ImageFields.os_type,
+    os_version: ImageFields.os_version,
+    properties: Type.Optional(
+      Type.Record(
+        Type.String({ maxLength: 64 }),
+        Type.Union([Type.Null(), Type.String({ maxLength: 1024 })]),
+        { maxProperties: 64 },
+      ),
+    ),
+  },
+  strict,
+)
+export type ImageChangeBody = Static<typeof ImageChangeBody>
+
 /** POST /images: exactly one of `path` (a file of the daemon's host) and `recipe` (built here) */
 export const NewImageBody = Type.Object(
   {
@@ -69,29 +98,6 @@ export const NewImageBody = Type.Object(
   strict,
 )
 export type NewImageBody = Static<typeof NewImageBody>
-
-/** POST /servers */
-export const NewServerBody = Type.Object(
-  {
-    name: Name,
-    image: Name,
-    machine: Type.Optional(Name),
-    ssh_keys: Type.Optional(Type.Array(Type.String({ maxLength: 16384 }), { maxItems: 32 })),
-    /** base64 */
-    user_data: Type.Optional(Type.String({ maxLength: 65536 })),
-    addressing: Type.Optional(Type.Union([Type.Literal('dhcp'), Type.Literal('static')])),
-  },
-  strict,
-)
-export type NewServerBody = Static<typeof NewServerBody>
-
-/** POST /servers/:id/{stop,reboot} */
-export const PowerBody = Type.Object({ force: Type.Optional(Type.Boolean()) }, strict)
-export type PowerBody = Static<typeof PowerBody>
-
-/** POST /servers/:id/rescue: the next boot shows a menu, unless `cancel` */
-export const RescueBody = Type.Object({ cancel: Type.Optional(Type.Boolean()) }, strict)
-export type RescueBody = Static<typeof RescueBody>
 
 const SizeBytes = Type.Integer({ minimum: 0 })
 
@@ -135,10 +141,13 @@ export interface MachineView {
     readonly ip: string | null
     /** Hex of option 82.1, a slash, hex of 82.2. */
     readonly switch_port: string | null
+    readonly role: string
   }[]
   readonly bmc_url: string | null
   /** Its own loader; null: what the loader table has for the firmware that asks. */
   readonly loader: string | null
+  /** How the root disk comes: `nic` or `card`. */
+  readonly inic: string
   readonly server: string | null
   readonly created_at: string
 }
@@ -164,6 +173,10 @@ export interface ImageView {
   readonly os_version: string
   readonly size_bytes: number
   readonly sha256: string | null
+  /** Such as `hw_firmware_type`, `os_distro`, `boot`. */
+  readonly properties: Readonly<Record<string, string>>
+  /** What was found inside; null: nobody looked. */
+  readonly inspection: unknown
   readonly created_at: string
 }
 
@@ -188,6 +201,13 @@ export interface ServerView {
   /** Its next boot asks at the console what to boot, or the one in progress does. */
   readonly rescue: boolean
   readonly addressing: string
+  /** Names of the keys that may log in. */
+  readonly keys: readonly string[]
+  /** The network document it was given; null: what follows from the machine's NICs. */
+  readonly network: unknown
+  readonly has_admin_password: boolean
+  /** Windows has posted a password: see GET /servers/:id/password. */
+  readonly has_sealed_password: boolean
   readonly volume_size_bytes: number
   /** Bytes the clone holds of its own on the host's disk. */
   readonly volume_allocated_bytes: number
@@ -286,42 +306,5 @@ export interface TimelineView {
     readonly stage: string
     readonly at: string | null
     readonly took_ms: number | null
-  }[]
-}
-
-/** A DHCP server that is not ours. */
-export interface OtherServerView {
-  readonly server: string
-  /** The address that it would give; null from a proxy. */
-  readonly offered: string | null
-  readonly boot_file: string | null
-}
-
-/** GET /doctor/network: the boot network now, and what is wrong with it. */
-export interface NetworkReportView {
-  readonly is_sound: boolean
-  readonly findings: readonly { readonly about: string; readonly message: string }[]
-  readonly subnets: readonly {
-    readonly cidr: string
-    readonly mode: 'authoritative' | 'proxy' | 'off'
-    readonly address: string
-    readonly relayed: boolean
-    /** Null where nobody was asked. */
-    readonly other_servers: readonly OtherServerView[] | null
-    /** The relays of this subnet that were heard. */
-    readonly relays: readonly string[]
-  }[]
-  readonly interfaces: readonly {
-    readonly name: string
-    readonly state: string
-    readonly mac: string
-    readonly addresses: readonly string[]
-  }[]
-  /** UDP sockets of the daemon. */
-  readonly sockets: readonly {
-    readonly address: string
-    readonly port: number
-    readonly queued_bytes: number
-    readonly drops: number
   }[]
 }

@@ -4,6 +4,7 @@ import type {
   EventRecord,
   ImageRecord,
   JobRecord,
+  KeypairRecord,
   MachineRecord,
   ServerRecord,
   SnapshotRecord,
@@ -20,9 +21,15 @@ import type {
   TimelineView,
   VolumeView,
 } from './schema.js'
+import type { KeypairView } from './server-schema.js'
 
 function iso(ms: number): string {
   return new Date(ms).toISOString()
+}
+
+/** A document that is stored as text. */
+function parsed(text: string | undefined): unknown {
+  return text === undefined ? null : JSON.parse(text)
 }
 
 /** A machine with the name of the server on it. */
@@ -35,9 +42,11 @@ export function machineView(machine: MachineRecord, registry: Registry): Machine
       mac: nic.mac,
       ip: nic.ip ?? null,
       switch_port: nic.switchPort ?? null,
+      role: nic.role,
     })),
     bmc_url: machine.bmcUrl ?? null,
     loader: machine.loader ?? null,
+    inic: machine.inic,
     server: registry.servers.findByMachine(machine.id)?.name ?? null,
     created_at: iso(machine.createdMs),
   }
@@ -53,6 +62,8 @@ export function imageView(image: ImageRecord): ImageView {
     os_version: image.osVersion,
     size_bytes: image.sizeBytes,
     sha256: image.sha256 ?? null,
+    properties: image.properties,
+    inspection: parsed(image.inspection),
     created_at: iso(image.createdMs),
   }
 }
@@ -71,11 +82,20 @@ export function serverView(server: ServerRecord, registry: Registry, allocatedBy
     instance_id: server.instanceId,
     rescue: server.rescue !== undefined,
     addressing: server.addressing,
+    keys: server.keys.map(({ name }) => name),
+    network: parsed(server.network),
+    has_admin_password: server.adminPasswordHash !== undefined,
+    has_sealed_password: server.sealedPassword !== undefined,
     volume_size_bytes: registry.volumes.get(server.volumeId)?.sizeBytes ?? 0,
     volume_allocated_bytes: allocatedBytes,
     clone_ms: Math.round(server.cloneMs * 1000) / 1000,
     created_at: iso(server.createdMs),
   }
+}
+
+/** A key pair: its public half. */
+export function keypairView({ name, kind, fingerprint, publicKey, createdMs }: KeypairRecord): KeypairView {
+  return { name, kind, fingerprint, public_key: publicKey, created_at: iso(createdMs) }
 }
 
 /** A volume with the server that sees it, and as which LUN. */

@@ -1,9 +1,10 @@
 #!/usr/bin/env node
-import { Command, CommanderError, Option } from 'commander'
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 import { ApiClient, ApiError } from './api-client.js'
 import type { Cli } from './cli-context.js'
 import { doctorCommands } from './doctor-commands.js'
 import { imageCommands } from './image-commands.js'
+import { keypairCommands } from './keypair-commands.js'
 import { leaseCommands } from './lease-commands.js'
 import { machineCommands } from './machine-commands.js'
 import type { OutputFormat } from './output.js'
@@ -40,6 +41,7 @@ async function main(): Promise<number> {
   machineCommands(program, cli)
   imageCommands(program, cli)
   serverCommands(program, cli)
+  keypairCommands(program, cli)
   volumeCommands(program, cli)
   snapshotCommands(program, cli)
   leaseCommands(program, cli)
@@ -54,7 +56,11 @@ async function main(): Promise<number> {
 }
 
 function exitCodeOf(err: unknown): number {
-  if (err instanceof CommanderError) return err.exitCode === 0 ? 0 : USAGE // it has said why itself
+  if (err instanceof InvalidArgumentError) {
+    console.error(`ingot: ${err.message}`) // of a command's own; commander tells those of options itself
+    return USAGE
+  }
+  if (err instanceof CommanderError) return err.exitCode === 0 ? 0 : USAGE
   console.error(`ingot: ${sentenceOf(err)}`)
   return err instanceof WaitTimedOut ? TIMED_OUT : FAILED
 }

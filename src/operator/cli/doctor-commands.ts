@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import { API_PREFIX, type NetworkReportView } from '../api/schema.js'
+import type { NetworkReportView } from '../api/doctor-schema.js'
+import { API_PREFIX } from '../api/schema.js'
 import { ApiError } from './api-client.js'
 import type { Cli } from './cli-context.js'
 import { printLine, printList, printOne, type OutputFormat } from './output.js'

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import type { Command } from 'commander'
+import { InvalidArgumentError, type Command } from 'commander'
 import { API_PREFIX, type ImageVerdict, type ImageView, type JobView } from '../api/schema.js'
 import { ApiError } from './api-client.js'
 import type { Cli } from './cli-context.js'
@@ -10,6 +10,14 @@ interface ImportOptions {
   readonly name: string
   readonly osType: string
   readonly osVersion?: string
+}
+
+interface SetOptions {
+  readonly name?: string
+  readonly osType?: string
+  readonly osVersion?: string
+  readonly property?: string[]
+  readonly removeProperty?: string[]
 }
 
 const COLUMNS: Columns<ImageView> = [
@@ -46,6 +54,7 @@ export function imageCommands(program: Command, cli: Cli): void {
   image.command('show <image>').action(async (id: string) => {
     printOne(await cli.api().call<ImageView>('GET', cli.path('images', id)), cli.format())
   })
+  setCommand(image, cli)
   image
     .command('verify <image>')
     .description('read the whole disk again and compare it with its digest')
@@ -57,6 +66,32 @@ export function imageCommands(program: Command, cli: Cli): void {
   image.command('delete <image...>').action(async (ids: string[]) => {
     for (const id of ids) await cli.api().call('DELETE', cli.path('images', id))
   })
+}
+
+function setCommand(image: Command, cli: Cli): void {
+  image
+    .command('set <image>')
+    .description('change what is known of an image')
+    .option('--name <new>')
+    .option('--os-type <type>', 'linux, windows or other')
+    .option('--os-version <version>')
+    .option('--property <name=value...>', 'such as hw_firmware_type=uefi')
+    .option('--remove-property <name...>')
+    .action(async (id: string, options: SetOptions) => {
+      const { property = [], removeProperty = [], name, osType, osVersion } = options
+      const properties: Record<string, string | null> = Object.fromEntries<string | null>([
+        ...property.map(toPair),
+        ...removeProperty.map((each): [string, null] => [each, null]),
+      ])
+      const body = { name, os_type: osType, os_version: osVersion, properties }
+      printOne(await cli.api().call<ImageView>('PATCH', cli.path('images', id), body), cli.format())
+    })
+}
+
+function toPair(text: string): [name: string, value: string] {
+  const at = text.indexOf('=')
+  if (at > 0) return [text.slice(0, at), text.slice(at + 1)]
+  throw new InvalidArgumentError(`--property: expected NAME=VALUE, got ${text}.`)
 }
 
 function described(options: ImportOptions): Record<string, string | undefined> {

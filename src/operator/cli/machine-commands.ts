@@ -1,11 +1,13 @@
-import { InvalidArgumentError, type Command } from 'commander'
+import { InvalidArgumentError, Option, type Command } from 'commander'
 import { API_PREFIX, type MachineView } from '../api/schema.js'
 import type { Cli } from './cli-context.js'
 import { printList, printOne, type Columns } from './output.js'
 
 interface AddOptions {
-  readonly mac: string[]
-  readonly ip: string[]
+  readonly mac?: string[]
+  readonly ip?: string[]
+  readonly nic?: string[]
+  readonly inic?: string
   readonly firmware: string
   readonly bmc?: string
   readonly bmcCredentialsFile?: string
@@ -20,6 +22,9 @@ interface SetOptions {
   readonly circuitId?: string
   readonly remoteId?: string
   readonly switchPort?: false
+  readonly nic?: string[]
+  readonly role?: string
+  readonly inic?: string
 }
 
 interface Row {
@@ -29,6 +34,11 @@ interface Row {
   readonly ip: string
   readonly server: string | null
 }
+
+const INIC = new Option('--inic <kind>', 'how the root disk comes: over a NIC, or by a card').choices([
+  'nic',
+  'card',
+])
 
 const COLUMNS: Columns<Row> = [
   ['Name', 'name'],
@@ -41,11 +51,29 @@ const COLUMNS: Columns<Row> = [
 /** `ingot machine ...` */
 export function machineCommands(program: Command, cli: Cli): void {
   const machine = program.command('machine').description('physical machines')
+  addCommand(machine, cli)
+  setCommand(machine, cli)
+  machine.command('list').action(async () => {
+    const { machines } = await cli.api().call<{ machines: MachineView[] }>('GET', `${API_PREFIX}/machines`)
+    if (cli.format() === 'json') printOne(machines, 'json')
+    else printList(machines.map(rowOf), COLUMNS, cli.format())
+  })
+  machine.command('show <machine>').action(async (id: string) => {
+    printOne(await cli.api().call<MachineView>('GET', cli.path('machines', id)), cli.format())
+  })
+  machine.command('delete <machine...>').action(async (ids: string[]) => {
+    for (const id of ids) await cli.api().call('DELETE', cli.path('machines', id))
+  })
+}
+
+function addCommand(machine: Command, cli: Cli): void {
   machine
     .command('add <name>')
-    .description('enrol a machine; repeat --mac and --ip for more NICs, the one that boots first')
-    .requiredOption('--mac <mac...>', 'MAC address')
-    .requiredOption('--ip <ip...>', 'fixed IPv4 address')
+    .description('enrol a machine; its NICs in order, the one that boots first')
+    .option('--nic <nic...>', 'MAC[,ip=ADDRESS][,role=tenant|storage]')
+    .option('--mac <mac...>', 'MAC address, short for --nic')
+    .option('--ip <ip...>', 'fixed IPv4 address of the NIC in the same place of --mac')
+    .addOption(INIC)
     .option('--firmware <kind>', 'bios or uefi', 'bios')
     .option('--bmc <url>', 'redfish://HOST:PORT/redfish/v1/Systems/ID')
     .option('--bmc-credentials-file <file>', 'file with user:password, read by the daemon')
@@ -62,27 +90,17 @@ export function machineCommands(program: Command, cli: Cli): void {
         bmc_credentials_file: options.bmcCredentialsFile,
         console_file: options.consoleFile,
         loader: options.loader,
+        inic: options.inic,
       }
       printOne(await cli.api().call<MachineView>('POST', `${API_PREFIX}/machines`, body), cli.format())
     })
-  setCommand(machine, cli)
-  machine.command('list').action(async () => {
-    const { machines } = await cli.api().call<{ machines: MachineView[] }>('GET', `${API_PREFIX}/machines`)
-    if (cli.format() === 'json') printOne(machines, 'json')
-    else printList(machines.map(rowOf), COLUMNS, cli.format())
-  })
-  machine.command('show <machine>').action(async (id: string) => {
-    printOne(await cli.api().call<MachineView>('GET', cli.path('machines', id)), cli.format())
-  })
-  machine.command('delete <machine...>').action(async (ids: string[]) => {
-    for (const id of ids) await cli.api().call('DELETE', cli.path('machines', id))
-  })
 }
 
 function nicsOf(options: AddOptions): object[] {
-  return options.mac.map((mac, i) => {
-    return { mac, ip: options.ip[i], ...(i === 0 && { switch_port: switchPort(options) }) }
-  })
+  const short = (options.mac ?? []).map((mac, i) => ({ mac, ip: options.ip?.[i] }))
+  const [first, ...others] = [...short, ...(options.nic ?? []).map(toNic)]
+  if (first === undefined) throw new InvalidArgumentError('a machine has a NIC: give --nic or --mac.')
+  return [{ ...first, switch_port: switchPort(options) }, ...others]
 }
 
 function setCommand(machine: Command, cli: Cli): void {
@@ -94,14 +112,40 @@ function setCommand(machine: Command, cli: Cli): void {
     .option('--circuit-id <id>', 'switch port of the first NIC (DHCP option 82.1): text, or hex after 0x')
     .option('--remote-id <id>', 'switch of the first NIC (option 82.2): text, or hex after 0x')
     .option('--no-switch-port', 'known by MAC alone')
+    .option('--nic <mac...>', 'the NICs that get the role')
+    .addOption(new Option('--role <role>', 'of the NICs').choices(['tenant', 'storage']))
+    .addOption(INIC)
     .action(async (id: string, options: SetOptions) => {
       const port = options.switchPort === false ? null : switchPort(options)
-      if (options.loader === undefined && port === undefined) {
-        throw new InvalidArgumentError('something to set is needed: see --help.')
+      const body = {
+        loader: options.loader === false ? null : options.loader,
+        switch_port: port,
+        nics: rolesOf(options),
+        inic: options.inic,
       }
-      const body = { loader: options.loader === false ? null : options.loader, switch_port: port }
+      if (Object.values(body).every((value) => value === undefined))
+        throw new InvalidArgumentError('something to set is needed: see --help.')
       printOne(await cli.api().call<MachineView>('PATCH', cli.path('machines', id), body), cli.format())
     })
+}
+
+function rolesOf({ nic, role }: SetOptions): object[] | undefined {
+  if (nic === undefined && role === undefined) return undefined
+  if (nic === undefined || role === undefined) throw new InvalidArgumentError('--nic and --role go together.')
+  return nic.map((mac) => ({ mac, role }))
+}
+
+/** `MAC[,ip=ADDRESS][,role=ROLE]`; the daemon checks the values. */
+function toNic(text: string): Record<string, string | undefined> {
+  const [mac, ...rest] = text.split(',')
+  const nic: Record<string, string | undefined> = { mac }
+  for (const pair of rest) {
+    const [, field, value] = /^(ip|role)=(.+)$/.exec(pair) ?? []
+    if (field === undefined)
+      throw new InvalidArgumentError(`--nic: expected MAC[,ip=ADDRESS][,role=tenant|storage], got ${text}.`)
+    nic[field] = value
+  }
+  return nic
 }
 
 function switchPort({
@@ -117,7 +161,7 @@ function rowOf(machine: MachineView): Row {
     name: machine.name,
     firmware: machine.firmware,
     mac: machine.nics.map((nic) => nic.mac).join(' '),
-    ip: machine.nics.map((nic) => nic.ip ?? '-').join(' '),
+    ip: machine.nics.map((nic) => nic.ip ?? nic.role).join(' '),
     server: machine.server,
   }
 }

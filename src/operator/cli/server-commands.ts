@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises'
 import { InvalidArgumentError, type Command } from 'commander'
 import {
   API_PREFIX,
@@ -9,13 +8,12 @@ import {
 } from '../api/schema.js'
 import type { Cli } from './cli-context.js'
 import { printLine, printList, printOne, type Columns } from './output.js'
+import { seedBody, serverSetCommands, withSeedOptions, type SeedOptions } from './server-set-commands.js'
 import { waitForReady } from './wait.js'
 
-interface CreateOptions {
+interface CreateOptions extends SeedOptions {
   readonly image: string
   readonly machine?: string
-  readonly sshKey: string[]
-  readonly userData?: string
   readonly addressing: string
   readonly start?: boolean
 }
@@ -50,6 +48,7 @@ const EVENT_COLUMNS: Columns<EventView> = [
 export function serverCommands(program: Command, cli: Cli): void {
   const server = program.command('server').description('servers: machines with a disk of their own')
   createCommand(server, cli)
+  serverSetCommands(server, cli)
   powerCommands(server, cli)
   rescueCommand(server, cli)
   diskCommands(server, cli)
@@ -87,12 +86,10 @@ export function serverCommands(program: Command, cli: Cli): void {
 }
 
 function createCommand(server: Command, cli: Cli): void {
-  withWait(server.command('create <name>'))
+  withSeedOptions(withWait(server.command('create <name>')))
     .description('clone an image for a machine')
     .requiredOption('--image <image>')
     .option('--machine <machine>', 'a free one is taken when left out')
-    .option('--ssh-key <file...>', 'public key file', [])
-    .option('--user-data <file>')
     .option('--addressing <how>', 'dhcp or static', 'dhcp')
     .option('--start', 'power the machine on')
     .action(async (name: string, options: CreateOptions & WaitOptions) => {
@@ -100,11 +97,7 @@ function createCommand(server: Command, cli: Cli): void {
         name,
         image: options.image,
         machine: options.machine,
-        ssh_keys: (await readTexts(options.sshKey)).flatMap((text) =>
-          text.split('\n').filter((line) => line.trim() !== ''),
-        ),
-        user_data:
-          options.userData === undefined ? undefined : (await readFile(options.userData)).toString('base64'),
+        ...(await seedBody(options)),
         addressing: options.addressing,
       }
       const created = await cli.api().call<ServerView>('POST', `${API_PREFIX}/servers`, body)
@@ -173,8 +166,4 @@ function timeoutMs(options: WaitOptions): number {
 function toSeconds(text: string): number {
   if (/^[0-9]{1,6}$/.test(text)) return Number(text)
   throw new InvalidArgumentError('expected a whole number of seconds.')
-}
-
-function readTexts(files: readonly string[]): Promise<string[]> {
-  return Promise.all(files.map((file) => readFile(file, 'utf8')))
 }

@@ -252,6 +252,7 @@ void t.test(
       bmcCredentialsFile: undefined,
       consoleFile: undefined,
       loader: undefined,
+      inic: 'nic',
     })
     registry.layers.insert({ ...CLONE, id: 'lost' })
     registry.volumes.insert({
