@@ -8,8 +8,6 @@ const HASH_LIMIT_MS = 10_000
 /** One of each of three is needed; nothing else may be in a password. */
 const CLASSES = [/[a-z]/, /[A-Z]/, /[0-9]/, /[!@$%^\-_=+[{}\]:,./?]/]
 const ALLOWED = /^[A-Za-z0-9!@$%^\-_=+[{}\]:,./?]*$/
-/** Who the password is for, in one image or the other, forward and backward: those of 8 characters and more. */
-const USER_NAMES = ['administrator', 'rotartsinimda']
 /** `$6$`, a salt of up to 16 characters, 86 characters of SHA-512 (crypt(5)). */
 const SHA512_CRYPT = /^\$6\$[A-Za-z0-9./]{1,16}\$[A-Za-z0-9./]{86}$/
 
@@ -30,15 +28,13 @@ export async function hashForImage(
   return await hashPassword(password)
 }
 
-/** The rule of bms-service.md, error 3039. @throws DaemonError INVALID_INPUT, without the password in it */
+/** The rule of bms-service.md, error 3039; a user name, forward or backward, has two classes at most. @throws DaemonError INVALID_INPUT, without the password in it */
 export function checkPassword(password: string): void {
   if (password.length < LENGTH.min || password.length > LENGTH.max)
     throw weak(`expected ${LENGTH.min} to ${LENGTH.max} characters, got ${password.length}`)
   if (!ALLOWED.test(password)) throw weak('expected letters, digits and !@$%^-_=+[{}]:,./? only')
   if (CLASSES.filter((each) => each.test(password)).length < 3)
     throw weak('expected three of lower-case letters, upper-case letters, digits and !@$%^-_=+[{}]:,./?')
-  const lower = password.toLowerCase()
-  if (USER_NAMES.includes(lower)) throw weak('a user name, forward or backward, is none')
 }
 
 /** crypt(3) with SHA-512 and a random salt; the password goes through standard input only. */

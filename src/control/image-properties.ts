@@ -6,11 +6,11 @@ const VALUE_LIMIT_CHARACTERS = 1024
 const LIMIT = 64
 
 /** Properties that mean something to us have these values; others may have any. */
-const VALUES: Readonly<Record<string, readonly string[]>> = {
-  hw_firmware_type: ['bios', 'uefi', 'both'],
-  boot: ['inic', 'local', 'none'],
-  network_data_bond: ['always'],
-}
+const VALUES: ReadonlyMap<string, readonly string[]> = new Map([
+  ['hw_firmware_type', ['bios', 'uefi', 'both']],
+  ['boot', ['inic', 'local', 'none']],
+  ['network_data_bond', ['always']],
+])
 
 /**
  * An image's properties after a change: null takes one away, those not named stay.
@@ -35,7 +35,7 @@ function checkProperty(name: string, value: string): string {
       '',
       `expected names of 1-64 small letters, digits, "_" and ".", got ${JSON.stringify(name)}`,
     )
-  const values = VALUES[name]
+  const values = VALUES.get(name)
   if (values !== undefined && !values.includes(value))
     throw refused(`.${name}`, `expected ${values.join(' or ')}, got ${JSON.stringify(value)}`)
   if (value.length <= VALUE_LIMIT_CHARACTERS && !/[\p{Cc}\p{Cs}]/u.test(value)) return value

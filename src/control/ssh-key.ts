@@ -16,15 +16,15 @@ const LINE_MAX_BYTES = 16_384
 /** `type base64 [comment]`. Options before the type are refused: they could run commands at login. */
 const LINE = /^(\S+) ([A-Za-z0-9+/]{16,}={0,2})(?: .*)?$/
 /** Types and how many fields of their own follow in the blob (RFC 4253 §6.6, RFC 5656 §3.1, RFC 8709 §4). */
-const FIELDS: Readonly<Record<string, number>> = {
-  'ssh-ed25519': 1,
-  'ssh-rsa': 2,
-  'ecdsa-sha2-nistp256': 2,
-  'ecdsa-sha2-nistp384': 2,
-  'ecdsa-sha2-nistp521': 2,
-  'sk-ssh-ed25519@openssh.com': 2,
-  'sk-ecdsa-sha2-nistp256@openssh.com': 3,
-}
+const FIELDS: ReadonlyMap<string, number> = new Map([
+  ['ssh-ed25519', 1],
+  ['ssh-rsa', 2],
+  ['ecdsa-sha2-nistp256', 2],
+  ['ecdsa-sha2-nistp384', 2],
+  ['ecdsa-sha2-nistp521', 2],
+  ['sk-ssh-ed25519@openssh.com', 2],
+  ['sk-ecdsa-sha2-nistp256@openssh.com', 3],
+])
 
 /** A public key as it is kept. */
 export interface PublicKey {
@@ -45,9 +45,9 @@ export interface NewKeyPair extends PublicKey {
 export function parsePublicKey(text: string): PublicKey {
   const line = text.replace(/\r?\n$/, '')
   const { kind, blob } = splitLine(line)
-  const fieldCount = FIELDS[kind]
+  const fieldCount = FIELDS.get(kind)
   if (fieldCount === undefined)
-    throw refused(`expected a line that begins with one of ${Object.keys(FIELDS).join(', ')}`)
+    throw refused(`expected a line that begins with one of ${[...FIELDS.keys()].join(', ')}`)
   const fields = fieldsOf(blob)
   if (fields?.[0]?.toString('latin1') !== kind || fields.length !== fieldCount + 1)
     throw refused(`what follows ${kind} is no such key`)

@@ -1,79 +1,7 @@
-import pino from 'pino'
-import t, { type Test } from 'tap'
-import { Claims } from '../../src/control/claims.js'
-import { Machines } from '../../src/control/machines.js'
-import { Servers, type ServerDeps } from '../../src/control/servers.js'
-import { WishState, type WishStateDeps } from '../../src/control/wish-state.js'
+import t from 'tap'
+import type { Servers } from '../../src/control/servers.js'
 import { DaemonError } from '../../src/errors.js'
-import type { DaemonEvent } from '../../src/events.js'
-import { systemClock } from '../../src/clock.js'
-import { openRegistry, type Registry } from '../../src/registry/registry.js'
-import { FakePower } from '../fakes/fake-power.js'
-
-const SUBNET = { network: 0xc6120000, prefixLength: 24, mask: 0xffffff00, broadcast: 0xc61200ff }
-
-interface Bench {
-  readonly registry: Registry
-  readonly machines: Machines
-  readonly servers: Servers
-  readonly power: FakePower
-  readonly layers: Set<string>
-  readonly events: DaemonEvent[]
-}
-
-function bench(t: Test, reload: WishStateDeps['reload'] = () => Promise.resolve({ failed: [] })): Bench {
-  const registry = openRegistry(':memory:')
-  t.teardown(() => registry.close())
-  const image = {
-    id: 'img',
-    name: 'debian',
-    osType: 'linux',
-    osVersion: '12',
-    sizeBytes: 4 * 2 ** 30,
-    kernelArguments: undefined,
-    properties: {},
-    inspection: undefined,
-  } as const
-  registry.images.insert({ ...image, status: 'saving', layerId: undefined, sha256: undefined, createdMs: 1 })
-  registry.layers.insert({
-    id: 'gold',
-    parentId: undefined,
-    sizeBytes: image.sizeBytes,
-    isImmutable: true,
-    createdMs: 1,
-  })
-  registry.images.setActive('img', { ...image, layerId: 'gold', sha256: 'ab' })
-  const power = new FakePower()
-  const layers = new Set<string>()
-  const events: DaemonEvent[] = []
-  const deleteLayer = (layerId: string): Promise<void> => Promise.resolve(void layers.delete(layerId))
-  const deps: ServerDeps = {
-    registry,
-    clock: systemClock,
-    claims: new Claims(),
-    wishes: new WishState({ registry, log: pino({ level: 'silent' }), reload, deleteLayer }),
-    createLayer: ({ layerId }) => Promise.resolve(void layers.add(layerId)),
-    deleteLayer,
-    powerOf: () => power,
-    checkSeed: () => undefined,
-    emit: (event) => events.push(event),
-  }
-  const rules = { subnets: [SUBNET], reservedAddresses: [0xc6120001] }
-  const machines = new Machines({ ...deps, rules })
-  return { registry, machines, servers: new Servers(deps), power, layers, events }
-}
-
-function addMachine(machines: Machines, n: number): void {
-  machines.add({
-    name: `m${n}`,
-    firmware: 'bios',
-    nics: [{ mac: `52:54:00:00:00:0${n}`, ip: `198.18.0.${10 + n}` }],
-    bmcUrl: `redfish://198.18.0.1:8000/redfish/v1/Systems/m${n}`,
-    bmcCredentialsFile: '/nowhere',
-  })
-}
-
-const WISH = { name: 'web1', image: 'debian', keys: [], addressing: 'dhcp' } as const
+import { addMachine, bench, WISH, type Bench } from './server-bench.js'
 
 void t.test('a server is one new layer over the image, one volume, one target', async (t) => {
   const { servers, machines, registry, layers } = bench(t)
@@ -138,18 +66,20 @@ void t.test('a name, and a machine, serve one server only', async (t) => {
 })
 
 void t.test('a server that the target cannot serve is undone', async (t) => {
-  const { servers, machines, registry, layers } = bench(t, () =>
-    Promise.reject(new DaemonError('TARGET_UNAVAILABLE', 'gone')),
-  )
+  const { servers, machines, registry, layers } = bench(t, {
+    reload: () => Promise.reject(new DaemonError('TARGET_UNAVAILABLE', 'gone')),
+  })
   addMachine(machines, 1)
   await t.rejects(servers.create(WISH), { code: 'TARGET_UNAVAILABLE' })
   t.equal(layers.size + registry.servers.list().length + registry.volumes.list().length, 0)
 })
 
 void t.test('a server whose disk the target cannot make is undone, and why is told', async (t) => {
-  const made: Bench = bench(t, () => {
-    const failed = made.registry.volumes.list().map(({ id }) => ({ volumeId: id, message: 'no space' }))
-    return Promise.resolve({ failed })
+  const made: Bench = bench(t, {
+    reload: () => {
+      const failed = made.registry.volumes.list().map(({ id }) => ({ volumeId: id, message: 'no space' }))
+      return Promise.resolve({ failed })
+    },
   })
   addMachine(made.machines, 1)
   const refusal = { code: 'DISK_FAILED', message: 'the disk of server web1 cannot be served: no space' }
