@@ -10,7 +10,7 @@ const LOADER = `import struct, sys
 source, path = open(sys.argv[1], "rb"), [b"INGOT", b"BMS_NETW.;1"]
 def read(block, size):
     source.seek(block * 2048)
-    return source.read(size)
+    return source.read(min(size, 1 << 20))
 extent, size = struct.unpack_from("<I4xI", read(16, 2048), 158)
 for name in path:
     directory, at, found = read(extent, size), 0, None
