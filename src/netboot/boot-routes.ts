@@ -7,7 +7,7 @@ import type { BootDesk } from './boot-desk.js'
 import { sendBootFile } from './boot-file-reply.js'
 import type { BootFiles } from './boot-files.js'
 import type { BootPolicy, BootTarget } from './decide.js'
-import { limitEvents } from './event-limiter.js'
+import { limitEvents } from '../event-limiter.js'
 import { failureWords } from './ipxe/failure-words.js'
 import { renderScript, renderStopped, type ScriptTemplates } from './ipxe/script.js'
 

@@ -22,7 +22,7 @@ import { decideDhcp } from './engine.js'
 import type { LeaseStore } from './lease-store.js'
 import { decidePxe } from './proxy.js'
 import type { Source } from './proxy.js'
-import { OncePer, RateLimit } from './rate-limit.js'
+import { OncePer, RateLimit } from '../../rate-limit.js'
 import { sightingOf } from './sighting.js'
 import type { DhcpWatch } from './sighting.js'
 

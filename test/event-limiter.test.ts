@@ -1,6 +1,6 @@
 import t from 'tap'
-import { limitEvents } from '../../src/netboot/event-limiter.js'
-import { ManualClock } from '../fakes/manual-clock.js'
+import { limitEvents } from '../src/event-limiter.js'
+import { ManualClock } from './fakes/manual-clock.js'
 
 void t.test(
   'a kind from an address is told once in a period, others at once, and all within a bound',

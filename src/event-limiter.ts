@@ -1,5 +1,5 @@
-import type { Clock } from '../clock.js'
-import type { DaemonEvent, EmitEvent } from '../events.js'
+import type { Clock } from './clock.js'
+import type { DaemonEvent, EmitEvent } from './events.js'
 
 /** How many events one source may cause. */
 export interface EventLimits {

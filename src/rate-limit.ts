@@ -1,4 +1,4 @@
-import type { Clock } from '../../clock.js'
+import type { Clock } from './clock.js'
 
 const SECOND_MS = 1000
 const MAX_SOURCES = 16_384

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { systemClock } from '../../../src/clock.js'
-import { OncePer, RateLimit } from '../../../src/netboot/dhcp/rate-limit.js'
+import { systemClock } from '../src/clock.js'
+import { OncePer, RateLimit } from '../src/rate-limit.js'
 
 function clockAt(time: { ms: number }): typeof systemClock {
   return { ...systemClock, monotonicMs: () => time.ms }
