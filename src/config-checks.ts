@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { SOCKET_PATH_MAX_BYTES, type Problem, type Values } from './config-schema.js'
-import { subnetProblems } from './config-subnets.js'
+import { subnetConfigs, subnetProblems } from './config-subnets.js'
 
 const NOTHING = 'nothing'
 
@@ -16,6 +16,7 @@ export function crossChecks(values: Values, broken: ReadonlySet<string>): Proble
     ...sockets(values),
     ...nbdTls(values),
     ...nbdPort(values),
+    ...metadata(values),
     ...tgtPaths(values),
     ...nbdWorkers(values),
   ]
@@ -81,6 +82,26 @@ function nbdPort({ boot, target, nbd }: Values): Problem[] {
   const isShared = nbd.address !== undefined && nbd.address === (target.address ?? boot.address)
   if (!isShared || nbd.port === 0 || nbd.port !== target.port) return []
   return [{ path: 'nbd.port', expected: 'another port than target.port', got: String(nbd.port) }]
+}
+
+/** Whoever is served is known by his address in a subnet. */
+function metadata(values: Values): Problem[] {
+  const { boot, target, metadata: wished } = values
+  if (wished.enabled === false) return []
+  if (subnetConfigs(values).length === 0) {
+    const expected = 'false, since there is no subnet whose servers could ask'
+    return wished.enabled === undefined ? [] : [{ path: 'metadata.enabled', expected, got: 'true' }]
+  }
+  const used: [string, string | undefined, number][] = [
+    ['boot.http_port', boot.address, boot.http_port],
+    ['target.port', target.address ?? boot.address, target.port],
+  ]
+  return used.flatMap(([other, address, port]) => {
+    const isShared = address === wished.address && port === wished.port && port !== 0
+    return isShared
+      ? [{ path: 'metadata.port', expected: `another port than ${other}`, got: String(port) }]
+      : []
+  })
 }
 
 /** tgtd is told paths in a list of values with commas between them. */

@@ -121,6 +121,11 @@ export const SCHEMA = {
     lease_seconds: key(integer(60, 30 * DAY_SECONDS), 3600),
     router_advertisement: key(flag, false),
   },
+  metadata: {
+    enabled: optional(flag),
+    address: key(address, '169.254.169.254'),
+    port: key(port, 80),
+  },
   target: {
     driver: key(oneOf('embedded', 'tgt'), 'embedded'),
     tgt_socket: key(socketPath, '/var/run/tgtd/socket.0'),

@@ -24,6 +24,12 @@ export interface BootConfig {
   readonly pxePort: number
 }
 
+/** Where servers ask for their metadata. Port 0 is any free one. */
+export interface MetadataConfig {
+  readonly address: string
+  readonly port: number
+}
+
 /** The portal, and whether `ingotd` starts an `ingot-targetd` itself. */
 export interface TargetConfig {
   /** `embedded` is `ingot-targetd`, `tgt` a tgtd that somebody else starts. */
@@ -75,6 +81,8 @@ export interface Config {
   readonly boot: BootConfig | undefined
   /** Empty when DHCP is somebody else's. */
   readonly subnets: readonly SubnetConfig[]
+  /** Absent when nobody is to be served, as where no subnet is. */
+  readonly metadata: MetadataConfig | undefined
   readonly target: TargetConfig
   /** Absent when nobody is to attach disks over NBD. */
   readonly nbd: NbdConfig | undefined
@@ -197,6 +205,7 @@ function readSection({ section, name, path: at }: Section, problems: Problem[]):
 /** Only after every check has passed: what is missing then is what may be. */
 function toConfig(values: Values): Config {
   const { '': top, api, boot, target, image } = values
+  const subnets = subnetConfigs(values)
   return {
     stateDir: top.state_dir,
     runDir: top.run_dir,
@@ -204,7 +213,8 @@ function toConfig(values: Values): Config {
     unknownMachines: top.unknown_machines,
     api: { socket: api.socket ?? join(top.run_dir, 'api.sock'), group: api.group },
     boot: bootConfig(values),
-    subnets: subnetConfigs(values),
+    subnets,
+    metadata: metadataConfig(values, subnets),
     target: {
       driver: target.driver,
       tgtSocket: target.tgt_socket,
@@ -237,6 +247,13 @@ function bootConfig({ boot }: Values): BootConfig | undefined {
     dhcpPort: boot.dhcp_port,
     pxePort: boot.pxe_port,
   }
+}
+
+function metadataConfig(
+  { metadata: { enabled, address, port } }: Values,
+  subnets: readonly SubnetConfig[],
+): MetadataConfig | undefined {
+  return (enabled ?? subnets.length > 0) ? { address, port } : undefined
 }
 
 function nbdConfig({ '': top, nbd }: Values): NbdConfig | undefined {

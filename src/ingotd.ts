@@ -34,6 +34,7 @@ import { JournalFiles } from './netboot/dhcp/journal-files.js'
 import { LeaseJournal } from './netboot/dhcp/lease-journal.js'
 import { networkDoctor } from './wiring/network.js'
 import type { BootLife } from './wiring/boot-http.js'
+import { metadataServices } from './wiring/metadata.js'
 import { netbootServices } from './wiring/netboot.js'
 import { apiRoutes } from './operator/api/routes.js'
 import { API_PREFIX } from './operator/api/schema.js'
@@ -77,13 +78,11 @@ await runDaemon('ingotd', async (context) => {
   const leases = await leaseJournal(context, { registry, dirs, intake })
   const { doctor, watch } = networkDoctor(config, registry, intake)
   const life = bootLife(config, registry, intake)
+  const netboot = await netbootServices(context, registry, life, { leases, watch })
   return [
-    end,
-    leases,
-    doctor.probe,
+    ...[end, leases, doctor.probe],
     tgt?.watch(onUp) ?? targetSupervisor(context, { client, take: emit, onUp }),
-    doctor.answers,
-    ...(await netbootServices(context, registry, life, { leases, watch })),
+    ...[doctor.answers, ...netboot, ...metadataServices(context, registry, { life, leases })],
     await api(context, { registry, intake, jobs, dirs, client, wishes, leases, doctor }),
   ]
 })

@@ -56,6 +56,7 @@ void t.test('the smallest configuration gets every default', (t) => {
         hasRouterAdvertisement: false,
       },
     ],
+    metadata: { address: '169.254.169.254', port: 80 },
     target: {
       driver: 'embedded',
       tgtSocket: '/var/run/tgtd/socket.0',
@@ -206,5 +207,18 @@ void t.test('tgtd is told paths between commas, so none may be in the state dire
   const text = `state_dir = "/disks,here"\n${SMALLEST}[target]\ndriver = "tgt"`
   t.throws(() => parseConfig(text, 'FILE'), { message: /FILE:1: state_dir: expected a path without a comma/ })
   t.equal(parseConfig(text.replace('tgt', 'embedded'), 'FILE').target.driver, 'embedded')
+  t.end()
+})
+
+void t.test('the metadata service is there where a subnet is, unless it is not wished', (t) => {
+  const { metadata } = parseConfig(`${SMALLEST}[metadata]\nport = 8775\n`, 'FILE')
+  t.same(metadata, { address: '169.254.169.254', port: 8775 })
+  t.equal(parseConfig(`${SMALLEST}[metadata]\nenabled = false\n`, 'FILE').metadata, undefined)
+  const bare = '[boot]\naddress = "198.18.0.1"\ndhcp = false\n'
+  t.equal(parseConfig(bare, 'FILE').metadata, undefined)
+  t.match(refusal(`${bare}[metadata]\nenabled = true\n`), 'metadata.enabled: expected false')
+  const shared = `${SMALLEST}[metadata]\naddress = "198.18.0.1"\nport = `
+  t.match(refusal(`${shared}8080\n`), 'metadata.port: expected another port than boot.http_port')
+  t.match(refusal(`${shared}3260\n`), 'metadata.port: expected another port than target.port')
   t.end()
 })

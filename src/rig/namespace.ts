@@ -4,6 +4,8 @@ import { BRIDGES, tapCommands } from './nic-plan.js'
 import type { RigPlan } from './plan.js'
 
 const LIMIT = { timeoutMs: 30_000 } as const
+/** Where servers ask for their metadata: the daemon that runs in the namespace listens there. */
+const METADATA_ADDRESS = '169.254.169.254'
 
 /** Whether a network namespace of that name exists (iproute2 keeps them in /run/netns). */
 export async function hasNamespace(name: string): Promise<boolean> {
@@ -40,6 +42,7 @@ export function networkCommands(plan: RigPlan): string {
   const hasTenants = nics.some(({ segment }) => segment === 'tenant')
   const lines = [
     'link set lo up',
+    `addr add ${METADATA_ADDRESS}/32 dev lo`,
     ...bridge(BRIDGES.storage, plan.address, plan),
     ...(hasTenants ? bridge(BRIDGES.tenant, plan.tenantAddress, plan) : []),
     ...nics.flatMap(tapCommands),

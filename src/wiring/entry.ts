@@ -104,7 +104,7 @@ const ADDRESS_REFUSALS: Readonly<Record<string, string>> = {
 }
 
 /** In words why an address could not be had; rooms wrap the system's error as their error's cause. */
-function refusedAddress(err: unknown): string | undefined {
+export function refusedAddress(err: unknown): string | undefined {
   if (!(err instanceof Error)) return undefined
   const isOfSocket = 'syscall' in err && (err.syscall === 'listen' || err.syscall === 'bind')
   const reason = isOfSocket ? ADDRESS_REFUSALS[systemCode(err) ?? ''] : undefined

@@ -19,11 +19,16 @@ export interface Network {
 }
 
 /** Wires the doctor; it knows nothing until DHCP is served. */
-export function networkDoctor({ boot, subnets }: Config, registry: Registry, intake: EventIntake): Network {
+export function networkDoctor(
+  { boot, subnets, metadata }: Config,
+  registry: Registry,
+  intake: EventIntake,
+): Network {
   const sightings = new DhcpSightings(systemClock)
   const doctor = new NetworkDoctor({
     subnets,
     dhcpPort: boot?.dhcpPort ?? 0,
+    metadataAddress: metadata?.address,
     registry,
     reached: (serverId) => intake.reached(serverId),
     sightings,

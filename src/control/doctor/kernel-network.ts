@@ -8,6 +8,7 @@ import {
   type UdpSocket,
 } from '../../netboot/dhcp/kernel-drops.js'
 import { formatIpv4, parseIpv4 } from '../../wire/ipv4.js'
+import { parseMac } from '../../wire/mac.js'
 
 /** A link of this host and its IPv4 addresses. */
 export interface HostInterface {
@@ -33,6 +34,7 @@ export interface HostRoute {
 const IP_LIMIT_MS = 5000
 const ROUTE_UP = 0x1
 const ROUTE_REJECTS = 0x200
+const NEIGHBOUR_COMPLETE = 0x2 // ATF_COM
 
 /**
  * Every link that has an IPv4 address, those without a carrier too, which Node's own list leaves out.
@@ -66,6 +68,23 @@ interface IpLink {
 /** The routing table; empty where there is no /proc. */
 export async function hostRoutes(): Promise<readonly HostRoute[]> {
   return parseRoutes(await textOf('/proc/net/route'))
+}
+
+/** The MAC to which this host sends what is for `address` (dotted); undefined when it knows none. */
+export async function neighbourMac(address: string): Promise<string | undefined> {
+  return parseNeighbour(await textOf('/proc/net/arp'), address)
+}
+
+/**
+ * `/proc/net/arp`: the MAC of the complete entry for an address; undefined without one, and when two links have
+ * different ones.
+ */
+export function parseNeighbour(table: string, address: string): string | undefined {
+  const macs = procRows(table).flatMap(([ip, , flags = '', mac = '']) => {
+    const isComplete = (Number.parseInt(flags, 16) & NEIGHBOUR_COMPLETE) !== 0
+    return ip === address && isComplete ? (parseMac(mac) ?? []) : []
+  })
+  return new Set(macs).size === 1 ? macs[0] : undefined
 }
 
 /** The UDP sockets of this process with what the kernel says of them; empty where there is no /proc. */

@@ -33,6 +33,7 @@ export class NetworkDoctor {
 
   readonly #subnets: readonly DoctorSubnet[]
   readonly #dhcpPort: number
+  readonly #metadataAddress: string | undefined
   readonly #registry: Pick<Registry, 'servers' | 'machines'>
   readonly #reached: (serverId: string) => Reached
   readonly #sightings: DhcpSightings
@@ -43,6 +44,7 @@ export class NetworkDoctor {
   constructor(deps: {
     subnets: readonly DoctorSubnet[]
     dhcpPort: number
+    metadataAddress: string | undefined
     registry: Pick<Registry, 'servers' | 'machines'>
     /** The stages of a server's latest boot. */
     reached: (serverId: string) => Reached
@@ -52,6 +54,7 @@ export class NetworkDoctor {
   }) {
     this.#subnets = deps.subnets
     this.#dhcpPort = deps.dhcpPort
+    this.#metadataAddress = deps.metadataAddress
     this.#registry = deps.registry
     this.#reached = deps.reached
     this.#sightings = deps.sightings
@@ -81,6 +84,7 @@ export class NetworkDoctor {
       routes: await hostRoutes(),
       sockets: await ownUdpSockets(),
       dhcpPort: this.#dhcpPort,
+      metadataAddress: this.#metadataAddress,
       relays: this.#sightings.relays(),
       boots: this.#boots(),
     }

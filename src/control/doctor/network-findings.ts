@@ -40,6 +40,8 @@ export interface NetworkFacts {
   readonly routes: readonly HostRoute[]
   readonly sockets: readonly Omit<UdpSocket, 'inode'>[]
   readonly dhcpPort: number
+  /** Where servers ask for their metadata (dotted); undefined when none is served. */
+  readonly metadataAddress: string | undefined
   readonly relays: readonly SeenRelay[]
   readonly boots: readonly BootInProgress[]
 }
@@ -65,6 +67,7 @@ export function networkFindings(facts: NetworkFacts, nowMs: number): readonly Fi
     ...facts.subnets.flatMap((subnet) => linkFindings(subnet, facts)),
     ...facts.subnets.flatMap((subnet) => socketFindings(subnet, facts)),
     ...facts.sockets.flatMap(dropFindings),
+    ...metadataFindings(facts),
     ...facts.subnets.flatMap(otherServerFindings),
     ...facts.subnets.flatMap((subnet) => routeFindings(subnet, facts)),
     ...facts.relays.flatMap((relay) => relayFindings(relay, facts)),
@@ -132,6 +135,20 @@ function dropFindings({ address, port, drops }: Omit<UdpSocket, 'inode'>): Findi
   if (drops === 0) return []
   const message = `${drops} datagrams were lost because its buffer was full: raise net.core.rmem_max to 1 MiB or more`
   return [{ about: `udp ${address}:${port}`, message }]
+}
+
+function metadataFindings({ metadataAddress, interfaces }: NetworkFacts): Finding[] {
+  const isOurs = interfaces.some(({ addresses }) =>
+    addresses.some((own) => own.split('/')[0] === metadataAddress),
+  )
+  if (metadataAddress === undefined || isOurs) return []
+  const message = `no interface has this address: servers get no metadata over HTTP. ${metadataRemedy(metadataAddress)}`
+  return [{ about: metadataAddress, message }]
+}
+
+/** How the host is given the address of the metadata service. */
+export function metadataRemedy(address: string): string {
+  return `Start ingot-metadata-address.service, or: ip address add ${address}/32 dev lo`
 }
 
 function routeFindings({ cidr, mode, isRelayed }: DoctorSubnet, { routes }: NetworkFacts): Finding[] {

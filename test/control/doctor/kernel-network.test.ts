@@ -7,6 +7,7 @@ import {
   hostInterfaces,
   ownUdpSockets,
   parseInterfaces,
+  parseNeighbour,
   parseRoutes,
   routeTo,
 } from '../../../src/control/doctor/kernel-network.js'
@@ -70,4 +71,19 @@ void t.test(`the loopback is found${noIp ? ' (skipped: no ip)' : ''}`, { skip: n
     found.find(({ addresses }) => addresses.includes('127.0.0.1/8')),
     { name: 'lo' },
   )
+})
+
+// Linux 6.1, Debian 12
+const NEIGHBOURS = `IP address       HW type     Flags       HW address            Mask     Device
+198.18.0.50      0x1         0x2         02:00:00:00:0c:01     *        br0
+198.18.0.51      0x1         0x0         00:00:00:00:00:00     *        br0
+198.18.0.52      0x1         0x6         02:00:00:00:0C:02     *        br0
+198.18.0.53      0x1         0x2         02:00:00:00:0c:03     *        br0
+198.18.0.53      0x1         0x2         02:00:00:00:0c:04     *        br1
+`
+
+void t.test('a neighbour is known when its entry is complete and the only one', (t) => {
+  const known = ['50', '51', '52', '53', '5'].map((host) => parseNeighbour(NEIGHBOURS, `198.18.0.${host}`))
+  t.same(known, ['02:00:00:00:0c:01', undefined, '02:00:00:00:0c:02', undefined, undefined])
+  t.end()
 })

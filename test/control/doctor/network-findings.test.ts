@@ -17,6 +17,7 @@ const GOOD: NetworkFacts = {
   routes: [{ interface: 'br0', destination: 0xc6120000, mask: 0xffffff00, gateway: undefined, metric: 0 }],
   sockets: [{ address: '198.18.0.1', port: 67, queuedBytes: 0, drops: 0 }],
   dhcpPort: 67,
+  metadataAddress: undefined,
   relays: [],
   boots: [],
 }
@@ -53,6 +54,13 @@ const SILENT: readonly (readonly [string, Partial<NetworkFacts>])[] = [
       relays: [{ address: '198.18.0.9', cidr: '198.18.0.0/24' }],
     },
   ],
+  [
+    'a metadata address that the host has',
+    {
+      metadataAddress: '169.254.169.254',
+      interfaces: [BRIDGE, { ...BRIDGE, name: 'lo', addresses: ['127.0.0.1/8', '169.254.169.254/32'] }],
+    },
+  ],
   ['a machine that was powered on just now', boot({ poweredOnMs: NOW - 29_000 })],
   ['a machine that has been off the network for an hour', boot({ poweredOnMs: NOW - 3_600_000 })],
   ['a machine that was heard since', boot({ poweredOnMs: NOW - 60_000, heardMs: NOW - 50_000 })],
@@ -80,6 +88,12 @@ const WRONG: readonly (readonly [string, Partial<NetworkFacts>, string, RegExp])
     { sockets: [{ address: '0.0.0.0', port: 67, queuedBytes: 0, drops: 3 }] },
     'udp 0.0.0.0:67',
     /^3 datagrams/,
+  ],
+  [
+    'the metadata address is on no interface',
+    { metadataAddress: '169.254.169.254' },
+    '169.254.169.254',
+    /ip address add 169\.254\.169\.254\/32 dev lo/,
   ],
   [
     'another server gives addresses',
