@@ -34,8 +34,9 @@ export interface Route {
   readonly metric?: number
 }
 
-interface LinkBase {
-  /** `/^[a-z][a-z0-9]{0,13}$/`, unique in the model; what others call it by, and a bond's or VLAN's name. */
+/** What links of every kind have. */
+export interface LinkBase {
+  /** `/^[a-z][a-z0-9]{0,13}$/`, unique in the model; a bond's or VLAN's name in the guest. */
   readonly id: string
   /** Bytes, 576..9216 (1280 and up with IPv6); left to the guest or to DHCP when absent. */
   readonly mtu?: number
@@ -58,7 +59,7 @@ export interface BondLink extends LinkBase {
   /** Ids of NIC links, which carry no addresses themselves. */
   readonly members: readonly string[]
   readonly mode: '802.3ad' | 'active-backup'
-  /** Absent: that of a member, as the guest's driver chooses. */
+  /** Absent: that of the first member. */
   readonly mac?: string
   /** How often the carrier of each member is looked at; 100 when absent. */
   readonly miimonMs?: number
@@ -69,7 +70,10 @@ export interface BondLink extends LinkBase {
 }
 
 /** What Linux's bonding driver can hash (kernel Documentation/networking/bonding.rst). */
-export type XmitHashPolicy = 'layer2' | 'layer2+3' | 'layer3+4' | 'encap2+3' | 'encap3+4'
+export const XMIT_HASH_POLICIES = ['layer2', 'layer2+3', 'layer3+4', 'encap2+3', 'encap3+4'] as const
+
+/** One of {@link XMIT_HASH_POLICIES}. */
+export type XmitHashPolicy = (typeof XMIT_HASH_POLICIES)[number]
 
 /** An 802.1Q VLAN on a NIC or bond. */
 export interface VlanLink extends LinkBase {
