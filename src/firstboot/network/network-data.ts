@@ -19,7 +19,10 @@ export interface NetworkDataOptions {
    * NIC an address.
    */
   readonly bondAlways: boolean
-  /** Cloudbase-Init, which puts VLANs on teams only: a NIC under a VLAN is a team of one. */
+  /**
+   * Cloudbase-Init, which puts VLANs on teams only, so that a NIC under a VLAN is a team of one; and which
+   * would set the address that the root disk runs over.
+   */
   readonly windows: boolean
   /** What a cloud says of the network of a link beside the model, by the link's id. */
   readonly clouds?: Readonly<Record<string, CloudNetwork>>
@@ -42,10 +45,7 @@ const TYPE = {
 const MODE_NUMBER = { 'active-backup': '1', '802.3ad': '4' } as const
 
 /** A checked network as OpenStack's document. */
-export function renderNetworkData(
-  network: NetworkModel,
-  options: NetworkDataOptions = { bondAlways: false, windows: false },
-): NetworkData {
+export function renderNetworkData(network: NetworkModel, options: NetworkDataOptions): NetworkData {
   const { bondAlways, windows } = options
   const { links, dns } = bondLoneNics(network, ({ id }, all) => bondAlways || (windows && all.hasVlan(id)))
   const all = new Links(links)
@@ -56,7 +56,7 @@ export function renderNetworkData(
       id: `network${index}`,
       network_id: `network${index}`,
       link: link.id,
-      ...addressing(subnet),
+      ...addressing(windows && isRoot(link) ? asked(subnet) : subnet),
       ...cloudEntry(options.clouds?.[link.id]),
       ...(!bondAlways && resolvers(network)),
     })),
@@ -106,6 +106,16 @@ function addressing({ family, addressing, defaultRoute, routes }: Subnet): Reado
 function cloudEntry(cloud: CloudNetwork | undefined): Readonly<Record<string, unknown>> {
   if (cloud === undefined) return {}
   return { network_id: cloud.id, ...(cloud.gateway !== undefined && { gateway: cloud.gateway }) }
+}
+
+function isRoot(link: NetworkLink): boolean {
+  return link.kind === 'nic' && link.isRoot
+}
+
+/** Windows has the root NIC's address from the iBFT, and setting it again would cut the disk off. */
+function asked(subnet: Subnet): Subnet {
+  const { family } = subnet
+  return family === 4 ? { family, addressing: { kind: 'dhcp' }, defaultRoute: [], routes: [] } : subnet
 }
 
 /** cloud-init's NetworkManager renderer sees only these, not the `services` of the document. */

@@ -1,5 +1,5 @@
 import { hkdfSync } from 'node:crypto'
-import { renderNetworkData } from '../network/network-data.js'
+import { renderNetworkData, type NetworkData } from '../network/network-data.js'
 import { jsonDocument, type SeedFile } from './seed-file.js'
 import type { SeedInput } from './seed-input.js'
 import { readUserData } from './user-data.js'
@@ -64,11 +64,16 @@ function timelessDocuments(input: SeedInput): Document[] {
     ...(userData.bytes.length === 0
       ? []
       : [{ name: 'user_data', bytes: Buffer.from(userData.bytes) } as const]),
-    { name: 'network_data.json', bytes: jsonDocument(renderNetworkData(input.network)) },
+    { name: 'network_data.json', bytes: jsonDocument(networkData(input)) },
     // Cloudbase-Init reads no vendor data.
     { name: 'vendor_data.json', bytes: jsonDocument(isWindows ? {} : { 'cloud-init': vendorData(input) }) },
     { name: 'vendor_data2.json', bytes: jsonDocument({}) },
   ]
+}
+
+function networkData({ network, networkQuirks, osType }: SeedInput): NetworkData {
+  const bondAlways = networkQuirks?.bondAlways ?? false
+  return renderNetworkData(network, { bondAlways, windows: osType === 'windows' })
 }
 
 /** `latest` sorts after every date. */
