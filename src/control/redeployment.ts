@@ -51,7 +51,7 @@ export class Redeployment {
   }
 
   #plan(idOrName: string, wish: RedeployWish): Plan {
-    const { registry, clock, checkSeed } = this.#deps
+    const { registry, clock, checkSeed, wishes } = this.#deps
     const before = registry.servers.find(idOrName)
     if (before === undefined) throw new DaemonError('NOT_FOUND', `no server ${JSON.stringify(idOrName)}`)
     const machine = registry.machines.get(before.machineId)
@@ -62,7 +62,9 @@ export class Redeployment {
     const image = activeImage(registry, wish.image ?? before.imageId)
     expectKernel(machine.loader, image)
     const volume = newSystemVolume(before.name, image, clock.nowMs())
-    const change = { ...newIdentity(), imageId: image.id, volumeId: volume.id }
+    const { chapSecret, ...identity } = newIdentity()
+    const secret = wishes.takesNewSecrets ? { chapSecret } : {}
+    const change = { ...identity, ...secret, imageId: image.id, volumeId: volume.id }
     checkSeed({ ...before, ...change }, machine)
     return { before, machine, oldVolume, image, volume, change }
   }

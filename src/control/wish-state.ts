@@ -53,6 +53,11 @@ export class WishState {
     expectEmbedded(this.#deps.driver ?? 'embedded', what)
   }
 
+  /** Whether a target that is there takes a new secret; tgtd keeps the one it was made with. */
+  get takesNewSecrets(): boolean {
+    return (this.#deps.driver ?? 'embedded') === 'embedded'
+  }
+
   /** The LUN that a server finds where the registry has `lun`. */
   shownLun(lun: number): number {
     return shownLun(this.#deps.driver ?? 'embedded', lun)

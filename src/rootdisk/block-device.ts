@@ -15,6 +15,8 @@ export interface Extent {
 export interface BlockDevice {
   readonly sizeBytes: number
   readonly isReadOnly: boolean
+  /** Another number once somebody else than its users has changed what it holds; absent where nobody does. */
+  readonly revision?: number
   /** Fills `into` from `offset`. */
   read(offset: number, into: Uint8Array): undefined | Promise<void>
   /** Done when the bytes would survive SIGKILL of this process. */

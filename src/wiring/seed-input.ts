@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Config } from '../config.js'
 import { subnetOfAddress } from '../config-subnets.js'
 import type { NetworkModel, NicLink } from '../firstboot/network/network.js'
@@ -44,9 +45,25 @@ export function seedInputOf(server: ServerRecord, machine: MachineRecord, source
 
 /** The whole seed disk of a server as it should be now. @throws Error when it has no machine */
 export function seedDiskOf(server: ServerRecord, sources: SeedSources): Uint8Array {
-  const machine = sources.registry.machines.get(server.machineId)
+  return renderSeedDisk(seedInputOf(server, machineOf(server, sources), sources), server.createdMs)
+}
+
+/** The same text while {@link seedDiskOf} would give the same bytes in this process, and much cheaper. */
+export function seedRevisionOf(server: ServerRecord, sources: SeedSources): string {
+  const { userData, seedSecret, networkAgent, ...rest } = seedInputOf(
+    server,
+    machineOf(server, sources),
+    sources,
+  )
+  const hash = createHash('sha256').update(JSON.stringify([rest, networkAgent?.length]))
+  for (const bytes of [userData, seedSecret]) hash.update(`${bytes?.length ?? -1} `).update(bytes ?? '')
+  return hash.digest('base64')
+}
+
+function machineOf(server: ServerRecord, { registry }: SeedSources): MachineRecord {
+  const machine = registry.machines.get(server.machineId)
   if (machine === undefined) throw new Error(`server ${server.name} has no machine`)
-  return renderSeedDisk(seedInputOf(server, machine, sources), server.createdMs)
+  return machine
 }
 
 function phoneHomeUrlOf({ instanceId }: ServerRecord, { nics }: MachineRecord, config: Config): string {

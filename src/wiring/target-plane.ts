@@ -22,7 +22,7 @@ import type { Service } from '../service.js'
 import { atEnd, type EntryContext } from './entry.js'
 import { hostBootId } from './host-boot-id.js'
 import { nbdServer } from './nbd.js'
-import { seedDiskOf, seedSources } from './seed-input.js'
+import { seedDiskOf, seedRevisionOf, seedSources } from './seed-input.js'
 
 /** What iSCSI and NBD reuse for reads and writes: each 32 slabs of 1 MiB and 32 MiB of write data. */
 const IO_MEMORY_BYTES = 128 << 20
@@ -85,7 +85,7 @@ export function targetPlane({ config, log }: EntryContext, deps: TargetPlaneDeps
 function nbdPortal(nbd: NbdServer | undefined, disks: NbdExports): Portal {
   return {
     refresh: async () => nbd?.refresh(),
-    drop: async (iqns) => nbd?.drop((exportName) => iqns.has(disks.iqnOf(exportName) ?? '')),
+    drop: async (iqns) => nbd?.drop((exportId) => iqns.has(disks.iqnOfId(exportId) ?? '')),
   }
 }
 
@@ -125,6 +125,7 @@ export function exportsOf(
     registry,
     openVolume,
     renderSeed: (server) => seedDiskOf(server, sources),
+    seedRevision: (server) => seedRevisionOf(server, sources),
     seedNaa: (server) => naaOf(`seed ${server.id}`),
   })
 }

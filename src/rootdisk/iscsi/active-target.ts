@@ -26,8 +26,8 @@ export class ActiveTarget<M extends Member> {
   /** Its last session has gone: nobody may join any more. */
   isClosing = false
   readonly #store: ReservationStore
-  /** What each unit was opened as, and the size last told. */
-  readonly #open = new Map<number, { readonly naa: string; sizeBytes: number }>()
+  /** What each unit was opened as, and what was last told of it. */
+  readonly #open = new Map<number, { readonly naa: string; told: Told }>()
   #turn: Promise<void> = Promise.resolve()
 
   private constructor(iqn: string, store: ReservationStore) {
@@ -75,15 +75,18 @@ export class ActiveTarget<M extends Member> {
       if (!this.#open.has(lun.lun)) await this.#add(lun)
     }
     for (const [lun, open] of this.#open) {
-      const sizeBytes = this.units.unit(lun)?.device.sizeBytes ?? 0
-      if (sizeBytes !== open.sizeBytes) this.units.capacityChanged(lun)
-      open.sizeBytes = sizeBytes
+      const unit = this.units.unit(lun)
+      if (unit === undefined) continue
+      const now = toldOf(unit)
+      if (now.sizeBytes !== open.told.sizeBytes) this.units.capacityChanged(lun)
+      if (now.revision !== open.told.revision) this.units.mediumChanged(lun)
+      open.told = now
     }
   }
 
   async #add(spec: LunSpec): Promise<void> {
     const unit = await openLun(spec, this.#store)
-    this.#open.set(spec.lun, { naa: spec.naa, sizeBytes: unit.device.sizeBytes })
+    this.#open.set(spec.lun, { naa: spec.naa, told: toldOf(unit) })
     this.units.addUnit(unit)
   }
 
@@ -94,6 +97,16 @@ export class ActiveTarget<M extends Member> {
     await Promise.all([...this.members].flatMap((member) => member.session?.answered() ?? []))
     if (unit !== undefined) await closeUnit(unit)
   }
+}
+
+/** What sessions are told when it changes. */
+interface Told {
+  readonly sizeBytes: number
+  readonly revision: number | undefined
+}
+
+function toldOf({ device: { sizeBytes, revision } }: LogicalUnit): Told {
+  return { sizeBytes, revision }
 }
 
 async function closeUnit({ device }: LogicalUnit): Promise<void> {

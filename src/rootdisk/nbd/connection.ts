@@ -26,6 +26,7 @@ export class NbdConnection implements NbdPeer {
   readonly remoteAddress: string
   /** Set with the transmission phase. */
   exportName: string | undefined
+  exportId: string | undefined
   readonly #core: ServerCore
   readonly #received = new ByteQueue()
   readonly #timer: Timer
@@ -127,6 +128,7 @@ export class NbdConnection implements NbdPeer {
     this.#link = link
     this.#agreement = agreement
     this.exportName = agreement.export.name
+    this.exportId = agreement.export.id
     this.#transmission = new Transmission(link, () => this.#hangUp())
     this.#parser = new RequestParser(this.#transmission)
     this.#core.attached(this, agreement.export.name)

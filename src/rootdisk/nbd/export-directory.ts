@@ -2,6 +2,8 @@ import type { BlockDevice } from '../block-device.js'
 
 /** A disk that clients may attach by name. */
 export interface NbdExport {
+  /** Stays when the name changes. */
+  readonly id: string
   readonly name: string
   /** For people who list the exports. */
   readonly description: string

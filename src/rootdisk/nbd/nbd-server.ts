@@ -74,15 +74,16 @@ export class NbdServer implements Service {
 
   /** Ends the connections to exports that are not there any more; resolves when their devices are let go. */
   async refresh(): Promise<void> {
-    const gone = [...this.#core.connections].filter(({ exportName }) => {
-      return exportName !== undefined && this.#core.exports.find(exportName) === undefined
+    const there = new Set(this.#core.exports.list().map(({ id }) => id))
+    const gone = [...this.#core.connections].filter(({ exportId }) => {
+      return exportId !== undefined && !there.has(exportId)
     })
     await Promise.all(gone.map((each) => each.end(true)))
   }
 
-  /** Ends the connections to exports of these names; resolves when their devices are let go. */
-  async drop(isGone: (exportName: string) => boolean): Promise<void> {
-    const gone = [...this.#core.connections].filter(({ exportName }) => isGone(exportName ?? ''))
+  /** Ends the connections to exports of these ids; resolves when their devices are let go. */
+  async drop(isGone: (exportId: string) => boolean): Promise<void> {
+    const gone = [...this.#core.connections].filter(({ exportId }) => isGone(exportId ?? ''))
     await Promise.all(gone.map((each) => each.end(false)))
   }
 

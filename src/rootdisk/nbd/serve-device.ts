@@ -18,7 +18,7 @@ export interface ServedDevice {
 export function serveDevice(served: ServedDevice, deps: Omit<NbdServerDeps, 'exports'>): NbdServer {
   const { device, socketPath, name, description = '' } = served
   const share = { device, release: () => Promise.resolve() }
-  const only = { name, description, open: () => Promise.resolve(share) }
+  const only = { id: name, name, description, open: () => Promise.resolve(share) }
   const exports = {
     find: (wanted: string): NbdExport | undefined => (wanted === name || wanted === '' ? only : undefined),
     list: () => [only],

@@ -30,6 +30,8 @@ export interface NbdPeer {
   readonly remoteAddress: string
   /** Set with the transmission phase. */
   readonly exportName: string | undefined
+  /** Set with the transmission phase. */
+  readonly exportId: string | undefined
   /**
    * Answers what was begun, then closes. Resolves when the export is let go.
    * @param isGone the export is no more, and requests that come are told so; else they are left unanswered, so that

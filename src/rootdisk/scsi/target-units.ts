@@ -81,6 +81,14 @@ export class TargetUnits {
     this.#nexuses.raise(lun, SENSE.CAPACITY_CHANGED)
   }
 
+  /**
+   * Somebody else has changed what a LUN holds. Of the events for which SAM-5 §5.14 wants a unit attention this is "the
+   * medium may have been changed": 28h/00h (SPC-4 annex D). Capacity (2Ah/09h) and identity (3Fh/03h) have not changed.
+   */
+  mediumChanged(lun: number): void {
+    this.#nexuses.raise(lun, SENSE.MEDIUM_CHANGED)
+  }
+
   /** LOGICAL UNIT RESET, after the commands of the LUN were aborted. */
   resetUnit(lun: number): void {
     this.#units.get(lun)?.reset()

@@ -1,19 +1,37 @@
 import { BlockError, type BlockDevice, type Extent } from '../block-device.js'
 
-/** A read-only disk whose content is in memory: the seed disk. */
-export class BufferDisk implements BlockDevice {
-  readonly sizeBytes: number
-  readonly isReadOnly = true
-  readonly #content: Uint8Array
+/** What a {@link BufferDisk} shows; may be replaced under it as a whole. */
+export interface DiskContent {
+  /** The whole disk; nobody writes into it. */
+  bytes: Uint8Array
+  /** Another one for each time the bytes were replaced. */
+  revision: number
+}
 
-  /** @param content the whole disk; owned by the device from now on */
-  constructor(content: Uint8Array) {
+/** A read-only disk whose content is in memory: the seed disk. A read sees one content or the next, never a mixture. */
+export class BufferDisk implements BlockDevice {
+  readonly isReadOnly = true
+  readonly #content: DiskContent
+  readonly #onClose: () => void
+
+  /** @param onClose called once, when nobody reads it through this device any more */
+  constructor(content: DiskContent, onClose: () => void) {
     this.#content = content
-    this.sizeBytes = content.length
+    this.#onClose = onClose
+  }
+
+  get sizeBytes(): number {
+    return this.#content.bytes.length
+  }
+
+  get revision(): number {
+    return this.#content.revision
   }
 
   read(offset: number, into: Uint8Array): undefined {
-    into.set(this.#content.subarray(offset, offset + into.length))
+    const found = this.#content.bytes.subarray(offset, offset + into.length)
+    into.set(found)
+    into.fill(0, found.length) // the content that the caller knew the size of may be gone
   }
 
   write(): undefined {
@@ -33,6 +51,7 @@ export class BufferDisk implements BlockDevice {
   }
 
   close(): Promise<void> {
+    this.#onClose()
     return Promise.resolve()
   }
 }

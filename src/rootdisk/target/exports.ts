@@ -3,16 +3,14 @@ import type { Registry } from '../../registry/registry.js'
 import { targetCredentials } from '../../registry/target-credentials.js'
 import type { BlockDevice } from '../block-device.js'
 import type { LunSpec, TargetSpec } from '../export.js'
-import { BufferDisk } from './buffer-disk.js'
 import { LUN } from './driver.js'
+import { SeedDisks, type SeedFailure, type SeedSource } from './seed-disks.js'
 
-/** How the exports are opened; `renderSeed` comes from the entry file, since the phases are strangers. */
-export interface ExportSources {
+/** How the exports are opened. */
+export interface ExportSources extends SeedSource {
   readonly registry: Registry
   /** Shared by all who serve the volume; closing it lets it go. */
   readonly openVolume: (volumeId: string) => Promise<BlockDevice>
-  /** The whole seed disk of a server as it should be now. */
-  readonly renderSeed: (server: ServerRecord) => Uint8Array
   /** 16 hex digits for the seed disk's NAA identifier. */
   readonly seedNaa: (server: ServerRecord) => string
 }
@@ -21,15 +19,20 @@ export interface ExportSources {
 export interface ReloadResult {
   readonly added: readonly string[]
   readonly removed: readonly string[]
+  /** Those that show another system disk than before. */
+  readonly replaced: readonly string[]
+  readonly seedsBehind: readonly SeedFailure[]
 }
 
 /** The targets that should exist, read from the registry; one a server. */
 export class Exports {
   readonly #sources: ExportSources
+  readonly #seeds: SeedDisks
   #targets = new Map<string, TargetSpec>()
 
   constructor(sources: ExportSources) {
     this.#sources = sources
+    this.#seeds = new SeedDisks(sources)
   }
 
   /** The target of that name. */
@@ -49,7 +52,10 @@ export class Exports {
     return [...this.#targets.values()]
   }
 
-  /** Reads the registry again. Targets that stay are replaced only where their sessions cannot tell. */
+  /**
+   * Reads the registry again. Targets that stay are replaced only where their sessions cannot tell; seed disks that
+   * are open have the bytes of now.
+   */
   reload(): ReloadResult {
     const { registry } = this.#sources
     const next = new Map<string, TargetSpec>()
@@ -62,15 +68,15 @@ export class Exports {
     return {
       added: [...next.keys()].filter((iqn) => !before.has(iqn)),
       removed: [...before.keys()].filter((iqn) => !next.has(iqn)),
+      replaced: [...next].filter(([iqn, spec]) => isOtherDisk(before.get(iqn), spec)).map(([iqn]) => iqn),
+      seedsBehind: this.#seeds.follow((id) => registry.servers.get(id)),
     }
   }
 
   #targetOf(server: ServerRecord, volume: VolumeRecord): TargetSpec {
-    const { registry, renderSeed, seedNaa } = this.#sources
-    const openSeed = (): Promise<BlockDevice> => {
-      const now = registry.servers.get(server.id) ?? server
-      return Promise.resolve(new BufferDisk(renderSeed(now)))
-    }
+    const { registry, seedNaa } = this.#sources
+    const openSeed = async (): Promise<BlockDevice> =>
+      Promise.resolve(this.#seeds.open(registry.servers.get(server.id) ?? server))
     return {
       iqn: server.iqn,
       initiatorIqn: server.initiatorIqn,
@@ -101,4 +107,10 @@ export class Exports {
   #lunOf(lun: number, { id, naa }: VolumeRecord): LunSpec {
     return { lun, naa, serial: id, open: () => this.#sources.openVolume(id) }
   }
+}
+
+function isOtherDisk(before: TargetSpec | undefined, now: TargetSpec): boolean {
+  const systemDisk = ({ luns }: TargetSpec): string | undefined =>
+    luns.find(({ lun }) => lun === LUN.system)?.serial
+  return before !== undefined && systemDisk(before) !== systemDisk(now)
 }

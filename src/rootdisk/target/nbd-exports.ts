@@ -33,6 +33,11 @@ export class NbdExports implements NbdDirectory {
     return this.#all().find(({ name }) => name === exportName)?.iqn
   }
 
+  /** The target whose disk an export is or was, by the export's id: a server has other disks and names in its life. */
+  iqnOfId(exportId: string): string | undefined {
+    return this.#registry.servers.get(exportId.split(' ', 1)[0] ?? '')?.iqn
+  }
+
   #nameOnMachine(name: string): string | undefined {
     const [, machineName, rest = ''] = /^machine\/([^/]+)(\/.*)?$/.exec(name) ?? []
     if (machineName === undefined) return undefined
@@ -43,8 +48,8 @@ export class NbdExports implements NbdDirectory {
   }
 
   #all(): LunExport[] {
-    return this.#registry.servers.list().flatMap(({ name, iqn }) => {
-      return (this.#exports.find(iqn)?.luns ?? []).map((lun) => lunExport({ name, iqn }, lun))
+    return this.#registry.servers.list().flatMap((server) => {
+      return (this.#exports.find(server.iqn)?.luns ?? []).map((lun) => lunExport(server, lun))
     })
   }
 }
@@ -59,10 +64,11 @@ const NAMES: readonly [suffix: string, description: string][] = [
   ['/seed', 'seed disk'],
 ]
 
-function lunExport(server: Pick<ServerRecord, 'name' | 'iqn'>, lun: LunSpec): LunExport {
+function lunExport(server: Pick<ServerRecord, 'id' | 'name' | 'iqn'>, lun: LunSpec): LunExport {
   const [suffix, what] = NAMES[lun.lun] ?? [`/${lun.serial}`, 'data volume']
   return {
     lun,
+    id: `${server.id} ${lun.serial}`,
     iqn: server.iqn,
     name: server.name + suffix,
     description: `${what} of ${server.name}, ${lun.serial}`,

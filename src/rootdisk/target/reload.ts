@@ -20,14 +20,15 @@ export interface ReloadParts {
 }
 
 /** What a reload did. */
-export interface ReloadReport extends ReloadResult {
+export interface ReloadReport extends Pick<ReloadResult, 'added' | 'removed' | 'replaced'> {
   readonly volumes: FollowResult
 }
 
 /**
  * Brings targets, LUNs, layers and sizes to what the registry wishes, without touching other sessions. A volume
  * that was rolled back under a session that should not have been there is closed: its initiator logs in again.
- * What another process has is closed too.
+ * What another process has is closed too, and a target whose server has another system disk: nobody may go on
+ * writing there what was meant for the one before.
  */
 export async function reload(
   { exports, volumes, portals, emit }: ReloadParts,
@@ -38,14 +39,18 @@ export async function reload(
     if (gone.size > 0) await Promise.all(portals.map(async (portal) => portal.drop?.(gone)))
   }
   const result = exports.reload()
-  await drop([...result.removed, ...elsewhere.iqns])
+  await drop([...result.removed, ...result.replaced, ...elsewhere.iqns])
   const followed = await volumes.follow()
   const displaced = followed.failed.filter(({ mustClose }) => mustClose)
   await drop(displaced.flatMap(({ volumeId }) => exports.showing(volumeId)))
   await Promise.all(portals.map((portal) => portal.refresh()))
   const failed = followed.failed.filter(({ volumeId }) => volumes.openIds.includes(volumeId))
   for (const failure of failed) emit(eventOf(failure, exports))
-  return { ...result, volumes: { ...followed, failed } }
+  const { seedsBehind, ...changed } = result
+  for (const { iqn, message } of seedsBehind) {
+    emit({ kind: 'seed.behind', message: `the seed disk goes on as it was: ${message}`, iqn })
+  }
+  return { ...changed, volumes: { ...followed, failed } }
 }
 
 function eventOf({ volumeId, message }: FollowFailure, exports: Exports): DaemonEvent {

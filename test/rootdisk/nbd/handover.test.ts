@@ -17,7 +17,7 @@ const MIB = 1 << 20
 
 function only(device: BlockDevice): NbdDirectory {
   const share = { device, release: () => Promise.resolve() }
-  const disk = { name: 'disk', description: 'a disk', open: () => Promise.resolve(share) }
+  const disk = { id: 'disk', name: 'disk', description: 'a disk', open: () => Promise.resolve(share) }
   return { find: (name) => (name === 'disk' ? disk : undefined), list: () => [disk] }
 }
 

@@ -182,12 +182,16 @@ async function listening(
   const [clock, events]: [ManualClock, DaemonEvent[]] = [new ManualClock(), []]
   const device = new MemoryDisk(MIB)
   const only = {
+    id: 'disk',
     name: 'disk',
     description: '',
     open: () => Promise.resolve({ device, release: () => Promise.resolve() }),
   }
   let found: typeof only | undefined = only
-  const exports = { find: (name: string) => (name === 'disk' ? found : undefined), list: () => [only] }
+  const exports = {
+    find: (name: string) => (name === 'disk' ? found : undefined),
+    list: () => (found === undefined ? [] : [found]),
+  }
   const server = new NbdServer(options, { ...serverDeps(events), clock, exports })
   await server.start((cause) => {
     throw cause

@@ -25,6 +25,7 @@ await t.test(
         return Promise.resolve(disk)
       },
       renderSeed: () => Buffer.alloc(4096, 7),
+      seedRevision: () => '',
       seedNaa: () => '3000000000000002',
     })
     exports.reload()
@@ -61,6 +62,11 @@ await t.test(
 
     await server.refresh()
     test.equal(server.clients().length, 2, 'a reload that changes nothing ends nobody')
+    registry.servers.change(SERVER.id, { name: 'other' })
+    exports.reload()
+    await server.refresh()
+    test.equal(disks.find('web-1'), undefined)
+    test.same((await seed.ask(0, 0, 4)).data, Buffer.alloc(4, 7), 'a server that is renamed keeps its disks')
     registry.servers.delete(SERVER.id)
     exports.reload()
     await server.refresh()

@@ -41,7 +41,8 @@ class Bench {
     this.exports = new Exports({
       registry: this.registry,
       openVolume: (id) => this.volumes.acquire(id),
-      renderSeed: () => new Uint8Array(512),
+      renderSeed: ({ name }) => Buffer.from(name.padEnd(512)),
+      seedRevision: ({ name }) => name,
       seedNaa: () => '33',
     })
     t.teardown(async () => {

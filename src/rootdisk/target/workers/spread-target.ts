@@ -47,6 +47,7 @@ export class SpreadTarget implements TargetControl {
     return {
       added: unique(reports.flatMap(({ added }) => added)),
       removed: unique(reports.flatMap(({ removed }) => removed)),
+      replaced: unique(reports.flatMap(({ replaced }) => replaced)),
       volumes: {
         grown: unique(volumes.flatMap(({ grown }) => grown)),
         changed: unique(volumes.flatMap(({ changed }) => changed)),
