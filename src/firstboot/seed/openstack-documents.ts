@@ -4,7 +4,7 @@ import { jsonDocument, type SeedFile } from './seed-file.js'
 import type { SeedInput } from './seed-input.js'
 import { readUserData } from './user-data.js'
 import { vendorData } from './vendor-data.js'
-import { windowsHostname, windowsKeys } from './windows.js'
+import { windowsHostname } from './windows.js'
 
 /** Versions of OpenStack's metadata, oldest first (Nova, api/metadata/base.py, OPENSTACK_VERSIONS). */
 export const OPENSTACK_VERSIONS = [
@@ -84,8 +84,7 @@ function has(version: Version, since: string): boolean {
 /** There is no `admin_pass`: a guest gets a hash by vendor data, or makes its own password. */
 function metaData(input: SeedInput, version: Version): Readonly<Record<string, unknown>> {
   const isWindows = input.osType === 'windows'
-  const keys = isWindows ? windowsKeys(input.keys) : input.keys
-  const { availabilityZone, projectId } = input
+  const { availabilityZone, projectId, keys } = input
   return {
     // cloud-init's instance id on this path, and "first boot again?" hangs on it: not the server's id.
     uuid: input.instanceId,

@@ -95,10 +95,18 @@ function warningsOf(kind: UserDataKind, head: string, osType: OsType): string[] 
   if (osType !== 'other' && readers !== 'both' && readers !== osType) {
     return [`${kind} is for ${readers} images, and this one is ${osType}`]
   }
-  return osType === 'windows' || kind !== '#!' ? [] : lineEndWarnings(head)
+  return osType === 'windows' ? spellingWarnings(kind, head) : lineEndWarnings(kind, head)
 }
 
-function lineEndWarnings(head: string): string[] {
-  if (!/^[^\n]*\r\n/.test(head)) return []
+/** Cloudbase-Init looks at the very first bytes, and at their case. */
+function spellingWarnings(kind: UserDataKind, head: string): string[] {
+  const wanted = kind === 'mime' ? 'Content-Type: multipart' : kind
+  return kind === 'gzip' || head.startsWith(wanted)
+    ? []
+    : [`Windows images know it only when it begins "${wanted}"`]
+}
+
+function lineEndWarnings(kind: UserDataKind, head: string): string[] {
+  if (kind !== '#!' || !/^[^\n]*\r\n/.test(head)) return []
   return ['its first line ends in a carriage return, which Linux takes for part of the program']
 }

@@ -1,51 +1,59 @@
 import { createHash } from 'node:crypto'
 import { DaemonError } from '../../errors.js'
-import type { SeedInput, SeedKey } from './seed-input.js'
+import type { NetworkModel } from '../network/network.js'
+import type { SeedInput } from './seed-input.js'
 
 const NAME_MAX = 15 // NetBIOS, and what Cloudbase-Init cuts a name to
-const STEM = 10
+const STEM = 8
+const DIGITS = 6 // of base 36: two among a thousand long names meet once in 4000 fleets
 
 /**
- * The computer name of a Windows server: the first label of its name, and of a longer one its first ten characters,
- * a hyphen and four of its hash, so that names that differ only at their end stay different.
+ * The computer name of a Windows server: the first label of its name, and of a longer one its first eight characters,
+ * a hyphen and six of its hash, so that names that differ only at their end stay different.
  * Cloudbase-Init would cut at fifteen, and make web-frontend-001 and web-frontend-002 one.
  */
 export function windowsHostname(hostname: string): string {
-  const label = hostname.split('.')[0] ?? hostname
+  const label = (hostname.split('.')[0] ?? hostname).toLowerCase()
   if (label.length <= NAME_MAX) return label
-  const digest = createHash('sha256').update(label.toLowerCase()).digest('hex')
-  return `${label.slice(0, STEM).replace(/-+$/, '')}-${digest.slice(0, 4)}`
-}
-
-/** RSA keys before others: Cloudbase-Init encrypts the password it makes with the first key, and knows only RSA. */
-export function windowsKeys(keys: readonly SeedKey[]): SeedKey[] {
-  return [...keys.filter(isRsa), ...keys.filter((key) => !isRsa(key))]
+  const digest = createHash('sha256').update(label).digest().readUIntBE(0, 6)
+  const digits = digest.toString(36).padStart(DIGITS, '0').slice(-DIGITS)
+  return `${label.slice(0, STEM).replace(/-+$/, '')}-${digits}`
 }
 
 /**
  * Refuses what no Windows takes.
  * @throws DaemonError INVALID_INPUT whose message starts with the field
  */
-export function checkWindows({ hostname, keys, adminPasswordHash }: SeedInput): void {
+export function checkWindows({ hostname, keys, adminPasswordHash, network }: SeedInput): void {
   if (/^\d+$/.test(windowsHostname(hostname))) {
     throw refused('hostname', `Windows takes no name of digits only, got "${hostname}"`)
   }
-  if (keys.length > 0 && !keys.some(isRsa)) {
-    throw refused('keys', 'expected an RSA key (ssh-rsa): Windows encrypts its password with it')
+  // Cloudbase-Init makes a set of the keys and encrypts the password it makes with any of them; it knows only RSA.
+  const notRsa = keys.findIndex(({ publicKey }) => !publicKey.startsWith('ssh-rsa '))
+  if (notRsa >= 0) {
+    throw refused(
+      `keys[${notRsa}].publicKey`,
+      'Windows takes RSA keys only (ssh-rsa): its password is sealed by one',
+    )
   }
-  // JSON members named by digits come before all others, whatever their order was.
-  const digits = keys.findIndex((key) => /^\d+$/.test(key.name) && !isRsa(key))
-  if (digits >= 0) throw refused(`keys[${digits}].name`, 'expected more than digits for a Windows server')
   if (adminPasswordHash !== undefined) {
     throw refused(
       'adminPasswordHash',
       'Windows takes no hash: it makes a password and posts it, sealed by the key',
     )
   }
+  checkVlans(network)
 }
 
-function isRsa({ publicKey }: SeedKey): boolean {
-  return publicKey.startsWith('ssh-rsa ')
+/**
+ * Cloudbase-Init makes a VLAN as a member of a team, for which the network's document puts a NIC into a team of its
+ * own; but the NIC under the root disk may not be in one.
+ */
+function checkVlans({ links }: NetworkModel): void {
+  const roots = new Set(links.filter((link) => link.kind === 'nic' && link.isRoot).map(({ id }) => id))
+  const rooted = links.findIndex((link) => link.kind === 'vlan' && roots.has(link.parent))
+  if (rooted >= 0)
+    throw refused(`network.links[${rooted}].parent`, 'Windows takes no VLAN on the NIC of its root disk')
 }
 
 function refused(field: string, reason: string): DaemonError {

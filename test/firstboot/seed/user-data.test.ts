@@ -24,7 +24,6 @@ const KINDS: readonly (readonly [text: string, kind: string, osType?: OsType])[]
   ['#ps1_x86\nGet-Date\n', '#ps1_x86', 'windows'],
   ['#ps1\nGet-Date\n', '#ps1', 'windows'],
   ['rem cmd\r\ndir\r\n', 'rem cmd', 'windows'],
-  ['REM CMD\r\ndir\r\n', 'rem cmd', 'windows'],
   ['<powershell>\nGet-Date\n</powershell>\n', '<powershell', 'windows'],
   ['<script>\ndir\n</script>\n', '<script', 'windows'],
 ]
@@ -64,6 +63,14 @@ for (const [what, text, osType, warning] of [
   ['byte order mark', '\ufeff#cloud-config\n{}\n', 'linux', /byte order mark/],
   ['PowerShell for Linux', '#ps1\n', 'linux', /^#ps1 is for windows images, and this one is linux$/],
   ['boothook for Windows', '#cloud-boothook\n', 'windows', /^#cloud-boothook is for linux images/],
+  ['upper case for Windows', 'REM CMD\r\ndir\r\n', 'windows', /only when it begins "rem cmd"$/],
+  ['blank line for Windows', '\n#ps1\n', 'windows', /only when it begins "#ps1"$/],
+  [
+    'MIME for Windows',
+    'MIME-Version: 1.0\nContent-Type: multipart/mixed\n',
+    'windows',
+    /begins "Content-Type: multi/,
+  ],
   ['script with CRLF for Linux', '#!/bin/sh\r\ntrue\r\n', 'linux', /carriage return/],
   [
     'base64 of nothing known',
