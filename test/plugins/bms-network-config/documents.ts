@@ -72,7 +72,7 @@ export const DOCUMENTS: Readonly<Record<string, Document>> = {
       nic(1),
       nic(2),
       nic(3),
-      { ...PAIR, bond_mode: 'active-backup', bond_miimon: 200, bond_primary: 'nic3', mtu: 9000 },
+      { ...PAIR, bond_mode: 'active-backup', bond_miimon: 200, primary_link: 'nic3', mtu: 9000 },
     ],
     networks: [fixed('bond0')],
     services: DNS,
