@@ -10,6 +10,8 @@ export interface CommandOptions {
   /** Added to a minimal environment (PATH, LANG=C.UTF-8). Secrets go here or to `stdin`, never into argv. */
   readonly env?: Readonly<Record<string, string>>
   readonly stdin?: string | Uint8Array
+  /** An open file that gets standard output as it is, bytes and all; `stdout` stays empty. */
+  readonly stdoutFd?: number
   /** Called with each chunk of standard output as it comes (progress). */
   readonly onStdout?: (text: string) => void
   readonly signal?: AbortSignal
@@ -48,14 +50,14 @@ export async function runCommand(
   const child = spawn(file, argv, {
     cwd: options.cwd,
     env: minimalEnvironment(options.env),
-    stdio: ['pipe', 'pipe', 'pipe'],
+    stdio: ['pipe', options.stdoutFd ?? 'pipe', 'pipe'],
     signal: options.signal,
     killSignal: 'SIGKILL',
   })
   const stdout = collect(child.stdout, options.onStdout)
   const stderr = collect(child.stderr)
-  child.stdin.on('error', ignore) // a child may end without reading its input
-  child.stdin.end(options.stdin)
+  child.stdin?.on('error', ignore) // a child may end without reading its input
+  child.stdin?.end(options.stdin)
   // spawn's own limit would go on when nothing could be started, and keep us alive
   const limit = setTimeout(() => child.kill('SIGKILL'), options.timeoutMs)
   const outcome = await ended(child).finally(() => clearTimeout(limit))
@@ -105,8 +107,9 @@ function minimalEnvironment(added: Readonly<Record<string, string>> = {}): Recor
   return { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8', ...added }
 }
 
-function collect(stream: NodeJS.ReadableStream, onText?: (text: string) => void): () => string {
+function collect(stream: NodeJS.ReadableStream | null, onText?: (text: string) => void): () => string {
   let text = ''
+  if (stream === null) return () => text
   stream.setEncoding('utf8')
   stream.on('data', (chunk: string) => {
     if (text.length < KEPT_BYTES) text += chunk

@@ -6,6 +6,7 @@ import { DaemonError } from '../errors.js'
 import type { ImageRecord, JobRecord } from '../registry/records.js'
 import type { Registry } from '../registry/registry.js'
 import type { BuiltDisk } from '../rootdisk/image/kernel-files.js'
+import { ImageInspections, type InspectDisk } from './image-inspections.js'
 import type { JobContext, Jobs } from './jobs.js'
 import { withProperties } from './image-properties.js'
 import { checkImageName } from './names.js'
@@ -15,6 +16,8 @@ export interface ImageDescription {
   readonly name: string
   readonly osType: ImageRecord['osType']
   readonly osVersion: string
+  /** Refuse what would not boot over iNIC. */
+  readonly isBootRequired?: boolean | undefined
 }
 
 /** What may be changed of an image; what is left out stays. */
@@ -36,6 +39,8 @@ export interface ImageDisks {
   readonly build: (recipe: string, context: JobContext) => Promise<BuiltDisk>
   /** Copies a built disk's kernel and initrd beside its layer; resolves to the kernel's arguments if it has them. */
   readonly keepKernel: (layerId: string, disk: BuiltDisk) => Promise<string | undefined>
+  /** Looks into a disk without this host's kernel. */
+  readonly inspect: InspectDisk
   /** Reads the whole layer again; resolves to the numbers of the 4 MiB chunks that are not what was sealed. */
   readonly damagedChunks: (layer: { layerId: string; sizeBytes: number }) => Promise<readonly number[]>
   /** Removes a layer's files; no error when there are none. */
@@ -51,8 +56,16 @@ type MakeDisk = (
   context: JobContext,
 ) => Promise<{ sizeBytes: number; sha256: string; kernelArguments?: string | undefined }>
 
+interface Making {
+  readonly image: ImageRecord
+  readonly make: MakeDisk
+  readonly isBootRequired: boolean
+}
+
 /** Imports, builds and deletes images. */
 export class Images {
+  /** What they hold, and whether they boot. */
+  readonly inspections: ImageInspections
   readonly #registry: Registry
   readonly #clock: Clock
   readonly #log: Logger
@@ -65,6 +78,7 @@ export class Images {
     this.#log = deps.log
     this.#jobs = deps.jobs
     this.#disks = deps.disks
+    this.inspections = new ImageInspections({ ...deps, inspect: deps.disks.inspect })
   }
 
   /** Starts to import the raw or qcow2 file at the absolute `path`. @throws DaemonError INVALID_INPUT, NAME_TAKEN */
@@ -172,18 +186,24 @@ export class Images {
       createdMs: this.#clock.nowMs(),
     }
     this.#registry.images.insert(image)
-    const job = this.#jobs.start(kind, image.name, (context) => this.#make(image, make, context))
+    const job = this.#jobs.start(kind, image.name, (context) =>
+      this.#make({ image, make, isBootRequired: description.isBootRequired ?? false }, context),
+    )
     return { image, job }
   }
 
-  async #make(image: ImageRecord, make: MakeDisk, context: JobContext): Promise<void> {
+  async #make({ image, make, isBootRequired }: Making, context: JobContext): Promise<void> {
     const layerId = image.id // so that the row of an import that died names the files it left
     try {
       const { sizeBytes, sha256, kernelArguments } = await make(layerId, context)
+      const disk = { layerId, sizeBytes }
+      const asked = { isBootRequired, signal: context.signal }
+      const inspection = await this.inspections.ofNew(image, disk, asked)
       this.#registry.transaction(() => {
         const layer = { id: layerId, parentId: undefined, sizeBytes, isImmutable: true }
         this.#registry.layers.insert({ ...layer, createdMs: this.#clock.nowMs() })
         this.#registry.images.setActive(image.id, { layerId, sha256, sizeBytes, kernelArguments })
+        if (inspection !== undefined) this.inspections.keep(image.id, inspection)
       })
     } catch (err) {
       // Files first: on a full disk the registry needs the room that they give back.

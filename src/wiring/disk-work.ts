@@ -1,11 +1,15 @@
+import { randomUUID } from 'node:crypto'
 import { open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Config } from '../config.js'
+import type { InspectDisk } from '../control/image-inspections.js'
 import type { ImageDisks } from '../control/images.js'
 import type { StateDirs } from '../control/state-dirs.js'
 import { systemCode } from '../errors.js'
 import { buildImage, type BuildStage } from '../rootdisk/image/build.js'
 import { importImage } from '../rootdisk/image/import-image.js'
+import type { ImportLimits } from '../rootdisk/image/image-file.js'
+import { inspectImageFile, inspectRawDisk } from '../rootdisk/image/inspect/inspect-file.js'
 import { copyKernelFiles } from '../rootdisk/image/kernel-files.js'
 import { rawPath } from '../rootdisk/target/tgt/raw-disk.js'
 import { deleteLayer } from '../rootdisk/volume/layer.js'
@@ -27,11 +31,7 @@ export function imageDisks(dirs: StateDirs, { image }: Config): ImageDisks {
         sourcePath,
         layersDir: dirs.layersDir,
         layerId,
-        limits: {
-          maxSizeBytes: image.maxSizeBytes,
-          timeoutMs: image.convertTimeoutSeconds * 1000,
-          memoryLimitBytes: image.convertMemoryBytes,
-        },
+        limits: importLimits(image),
         onProgress: (fraction) => progress(fraction, 'importing'),
         signal,
       }),
@@ -40,6 +40,7 @@ export function imageDisks(dirs: StateDirs, { image }: Config): ImageDisks {
       return buildImage(recipe, { cacheDir: image.cacheDir, onProgress, signal })
     },
     keepKernel: (layerId, disk) => copyKernelFiles(disk, join(dirs.layersDir, layerId)),
+    inspect: diskInspector(dirs, image),
     damagedChunks: async (layer) => {
       const { isMapIntact, damagedChunks } = await verifyLayer({ ...dirs, layer, bootId: hostBootId() })
       if (!isMapIntact) throw new Error(`the map of layer ${layer.layerId} is damaged`)
@@ -48,6 +49,39 @@ export function imageDisks(dirs: StateDirs, { image }: Config): ImageDisks {
     deleteLayer: (layerId) => deleteLayer(dirs, layerId),
     sweepLayers: (known) => sweepLayers(dirs, known),
   }
+}
+
+/** Looks into golden layers, whose data is the raw disk, and into files as an import would read them. */
+function diskInspector({ layersDir }: StateDirs, image: Config['image']): InspectDisk {
+  const scratchDir = layersDir
+  return (disk, signal) => {
+    if ('layerId' in disk) {
+      const path = join(layersDir, disk.layerId, 'data')
+      return inspectRawDisk({ path, sizeBytes: disk.sizeBytes, scratchDir, signal })
+    }
+    // As an import's: a name that the sweep after a crash knows.
+    const unpackedPath = join(layersDir, `.convert-${randomUUID()}`)
+    const file = {
+      sourcePath: disk.path,
+      unpackedPath,
+      limits: importLimits(image),
+      onProgress: ignore,
+      signal,
+    }
+    return inspectImageFile(file, { scratchDir, signal })
+  }
+}
+
+function importLimits(image: Config['image']): ImportLimits {
+  return {
+    maxSizeBytes: image.maxSizeBytes,
+    timeoutMs: image.convertTimeoutSeconds * 1000,
+    memoryLimitBytes: image.convertMemoryBytes,
+  }
+}
+
+function ignore(): void {
+  // an inspection tells no progress
 }
 
 /** Bytes that a layer's data holds on the host's disk. */

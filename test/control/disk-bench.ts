@@ -119,6 +119,7 @@ export class DiskBench {
       importFile: nothing,
       build: nothing,
       keepKernel: nothing,
+      inspect: nothing,
       damagedChunks: nothing,
       deleteLayer: nothing,
     }

@@ -4,6 +4,7 @@ import type { Machines, SwitchPort } from '../../control/machines.js'
 import { DaemonError } from '../../errors.js'
 import { diskRoutes, type DiskDeps } from './disk-routes.js'
 import { doctorRoutes, type DoctorDeps } from './doctor-routes.js'
+import { inspectionRoutes } from './inspection-routes.js'
 import { keypairRoutes, type KeypairDeps } from './keypair-routes.js'
 import { leaseRoutes, type LeaseDeps } from './lease-routes.js'
 import { ImageChangeBody, MachineChange, NewImageBody, NewMachineBody, type ImageVerdict } from './schema.js'
@@ -25,6 +26,7 @@ export function apiRoutes(deps: ApiDeps): (app: FastifyInstance) => void {
   return (app) => {
     machineRoutes(app, deps)
     imageRoutes(app, deps)
+    inspectionRoutes(app, deps)
     serverRoutes(app, deps)
     keypairRoutes(app, deps)
     diskRoutes(app, deps)
@@ -112,7 +114,8 @@ function imageRoutes(app: FastifyInstance, { images }: ApiDeps): void {
 
 function startImage(images: Images, body: NewImageBody): ReturnType<Images['startImport']> {
   const { name, path, recipe, os_type = 'linux', os_version = 'Other Linux(64 bit)' } = body
-  const description: ImageDescription = { name, osType: os_type, osVersion: os_version }
+  const isBootRequired = body.require_bootable ?? false
+  const description: ImageDescription = { name, osType: os_type, osVersion: os_version, isBootRequired }
   if (path !== undefined && recipe === undefined) return images.startImport(path, description)
   if (recipe !== undefined && path === undefined) return images.startBuild(recipe, description)
   throw new DaemonError('INVALID_INPUT', 'path, recipe: exactly one of them is needed')

@@ -94,6 +94,7 @@ export const NewImageBody = Type.Object(
     ...ImageFields,
     path: Type.Optional(Type.String({ minLength: 1, maxLength: 4096 })),
     recipe: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+    require_bootable: Type.Optional(Type.Boolean()),
   },
   strict,
 )

@@ -3,6 +3,7 @@ import { InvalidArgumentError, type Command } from 'commander'
 import { API_PREFIX, type ImageVerdict, type ImageView, type JobView } from '../api/schema.js'
 import { ApiError } from './api-client.js'
 import type { Cli } from './cli-context.js'
+import { inspectionCommand } from './inspection-command.js'
 import { printList, printOne, type Columns } from './output.js'
 import { waitForJob } from './wait.js'
 
@@ -10,6 +11,7 @@ interface ImportOptions {
   readonly name: string
   readonly osType: string
   readonly osVersion?: string
+  readonly requireBootable?: boolean
 }
 
 interface SetOptions {
@@ -31,22 +33,7 @@ const COLUMNS: Columns<ImageView> = [
 /** `ingot image ...` */
 export function imageCommands(program: Command, cli: Cli): void {
   const image = program.command('image').description('golden images')
-  image
-    .command('import <file>')
-    .description('import a raw or qcow2 file that the daemon can read')
-    .requiredOption('--name <name>')
-    .option('--os-type <type>', 'linux, windows or other', 'linux')
-    .option('--os-version <version>')
-    .action((file: string, options: ImportOptions) =>
-      create(cli, { path: resolve(file), ...described(options) }),
-    )
-  image
-    .command('build <recipe>')
-    .description('build a bootable image from Debian packages (debian-12)')
-    .option('--name <name>', 'defaults to the recipe')
-    .action((recipe: string, options: { name?: string }) =>
-      create(cli, { recipe, name: options.name ?? recipe, os_version: recipe }),
-    )
+  makingCommands(image, cli)
   image.command('list').action(async () => {
     const { images } = await cli.api().call<{ images: ImageView[] }>('GET', `${API_PREFIX}/images`)
     printList(images, COLUMNS, cli.format())
@@ -55,6 +42,7 @@ export function imageCommands(program: Command, cli: Cli): void {
     printOne(await cli.api().call<ImageView>('GET', cli.path('images', id)), cli.format())
   })
   setCommand(image, cli)
+  inspectionCommand(image, cli)
   image
     .command('verify <image>')
     .description('read the whole disk again and compare it with its digest')
@@ -66,6 +54,28 @@ export function imageCommands(program: Command, cli: Cli): void {
   image.command('delete <image...>').action(async (ids: string[]) => {
     for (const id of ids) await cli.api().call('DELETE', cli.path('images', id))
   })
+}
+
+function makingCommands(image: Command, cli: Cli): void {
+  image
+    .command('import <file>')
+    .description('import a raw or qcow2 file that the daemon can read')
+    .requiredOption('--name <name>')
+    .option('--os-type <type>', 'linux, windows or other', 'linux')
+    .option('--os-version <version>')
+    .option('--require-bootable', 'refuse what would not boot over iNIC')
+    .action((file: string, options: ImportOptions) =>
+      create(cli, { path: resolve(file), ...described(options) }),
+    )
+  image
+    .command('build <recipe>')
+    .description('build a bootable image from Debian packages (debian-12)')
+    .option('--name <name>', 'defaults to the recipe')
+    .option('--require-bootable', 'refuse what would not boot over iNIC')
+    .action(
+      (recipe: string, { name = recipe, requireBootable }: { name?: string; requireBootable?: boolean }) =>
+        create(cli, { recipe, name, os_version: recipe, require_bootable: requireBootable }),
+    )
 }
 
 function setCommand(image: Command, cli: Cli): void {
@@ -94,11 +104,13 @@ function toPair(text: string): [name: string, value: string] {
   throw new InvalidArgumentError(`--property: expected NAME=VALUE, got ${text}.`)
 }
 
-function described(options: ImportOptions): Record<string, string | undefined> {
-  return { name: options.name, os_type: options.osType, os_version: options.osVersion }
+function described({ name, osType, osVersion, requireBootable }: ImportOptions): NewImage {
+  return { name, os_type: osType, os_version: osVersion, require_bootable: requireBootable }
 }
 
-async function create(cli: Cli, body: Record<string, string | undefined>): Promise<void> {
+type NewImage = Readonly<Record<string, string | boolean | undefined>>
+
+async function create(cli: Cli, body: NewImage): Promise<void> {
   const begun = await cli.api().call<{ image: ImageView; job: JobView }>('POST', `${API_PREFIX}/images`, body)
   await waitForJob(cli.api(), begun.job)
   printOne(await cli.api().call<ImageView>('GET', cli.path('images', begun.image.id)), cli.format())
