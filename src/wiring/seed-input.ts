@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Config } from '../config.js'
 import { subnetOfAddress } from '../config-subnets.js'
+import { parseNetwork } from '../firstboot/network/network-document.js'
 import type { NetworkModel, NicLink } from '../firstboot/network/network.js'
 import { renderSeedDisk } from '../firstboot/seed/seed-disk.js'
 import type { SeedInput } from '../firstboot/seed/seed-input.js'
@@ -99,7 +100,12 @@ function tenantNics({ nics }: MachineRecord): NicRecord[] {
   return nics.filter(({ role }) => role === 'tenant')
 }
 
+/** What the operator wrote; else each tenant NIC as its subnet has it. @throws DaemonError INVALID_INPUT */
 function networkOf(server: ServerRecord, machine: MachineRecord, config: Config): NetworkModel {
+  if (server.network !== undefined) {
+    const nics = machine.nics.map((nic) => ({ mac: nic.mac, role: nic.role, isRoot: isRoot(nic, machine) }))
+    return parseNetwork(JSON.parse(server.network), nics)
+  }
   const nics = tenantNics(machine)
   const dns = subnetOfAddress(config.subnets, nics[0]?.ip)?.dns ?? []
   const links = nics.map((nic) => linkOf(nic, server, machine, config))
