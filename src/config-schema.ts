@@ -73,6 +73,11 @@ const domain = text(
   (name) => name.length <= 253 && /^(?!-)[a-z0-9-]{1,63}(?:\.(?!-)[a-z0-9-]{1,63})*$/i.test(name),
 )
 
+/** What a seed takes as one (firstboot/seed, checkSeedInput). */
+const zone = text('1..64 letters, digits, dots, underscores or hyphens, first a letter or digit', (name) =>
+  /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name),
+)
+
 /** Linux's IFNAMSIZ is 16 with its NUL. */
 const interfaceName = text('the name of a network interface', (name) => /^[^\s/:]{1,15}$/.test(name))
 
@@ -88,6 +93,7 @@ export const SCHEMA = {
     run_dir: key(absolutePath, '/run/ingot'),
     log_level: key(oneOf('trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'), 'info'),
     unknown_machines: key(oneOf('ignore', 'address'), 'ignore'),
+    availability_zone: optional(zone),
   },
   api: {
     socket: optional(socketPath),

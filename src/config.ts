@@ -76,6 +76,8 @@ export interface Config {
   readonly runDir: string
   readonly logLevel: Values['']['log_level']
   readonly unknownMachines: Values['']['unknown_machines']
+  /** What servers are told that they are in. */
+  readonly availabilityZone: string | undefined
   readonly api: ApiConfig
   /** Absent when machines are booted by somebody else. */
   readonly boot: BootConfig | undefined
@@ -211,6 +213,7 @@ function toConfig(values: Values): Config {
     runDir: top.run_dir,
     logLevel: top.log_level,
     unknownMachines: top.unknown_machines,
+    availabilityZone: top.availability_zone,
     api: { socket: api.socket ?? join(top.run_dir, 'api.sock'), group: api.group },
     boot: bootConfig(values),
     subnets,

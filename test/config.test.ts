@@ -28,6 +28,7 @@ void t.test('the smallest configuration gets every default', (t) => {
     runDir: '/run/ingot',
     logLevel: 'info',
     unknownMachines: 'ignore',
+    availabilityZone: undefined,
     api: { socket: '/run/ingot/api.sock', group: undefined },
     boot: {
       address: '198.18.0.1',

@@ -40,6 +40,7 @@ export function seedInputOf(server: ServerRecord, machine: MachineRecord, source
     ...secretsOf(server, osType),
     ...(image !== undefined && imageParts(image)),
     ...addressPart(network, machine),
+    ...(config.availabilityZone !== undefined && { availabilityZone: config.availabilityZone }),
     ...(networkAgent !== undefined && osType === 'linux' && { networkAgent }),
   }
 }

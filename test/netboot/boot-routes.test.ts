@@ -5,6 +5,7 @@ import type { DaemonEvent } from '../../src/events.js'
 import { HttpListener } from '../../src/http/listener.js'
 import { BootFiles } from '../../src/netboot/boot-files.js'
 import { bootRoutes } from '../../src/netboot/boot-routes.js'
+import type { BootTarget } from '../../src/netboot/decide.js'
 import { loadScriptTemplates } from '../../src/netboot/ipxe/script.js'
 import { bootTarget } from '../fakes/boot-target.js'
 import { ManualClock } from '../fakes/manual-clock.js'
@@ -24,17 +25,19 @@ interface Served {
   isLooping: boolean
   /** The address that the machine has. */
   allowed: string
+  /** The token of the boot in progress. */
+  bootToken: string
 }
 
 async function serve(t: Test): Promise<Served> {
   const events: DaemonEvent[] = []
   const told: string[] = []
-  const server = { bootToken: TOKEN, chapSecret: 'old' }
+  const server = { chapSecret: 'old' }
   const clock = new ManualClock()
   const routes = bootRoutes({
-    findByToken: (token) => (token === server.bootToken ? bootTarget(server) : undefined),
+    findByToken: (token) => (token === served.bootToken ? target() : undefined),
     findByInstance: (id) => (id === 'i-1' ? bootTarget() : undefined),
-    findByNic: (mac, ip) => (mac === MAC && ip === served.allowed ? bootTarget(server) : undefined),
+    findByNic: (mac, ip) => (mac === MAC && ip === served.allowed ? target() : undefined),
     firmwareAsks: (serverId) => told.push(`firmware ${serverId}`),
     scriptAsked: (serverId) => {
       told.push(`script ${serverId}`)
@@ -62,7 +65,8 @@ async function serve(t: Test): Promise<Served> {
   t.teardown(() => listener.stop())
   const port = listener.port ?? 0
   const base = `http://127.0.0.1:${String(port)}/boot`
-  const served = { base, events, port, told, isLooping: false, allowed: '127.0.0.1' }
+  const served = { base, events, port, told, isLooping: false, allowed: '127.0.0.1', bootToken: TOKEN }
+  const target = (): BootTarget => bootTarget({ ...server, bootToken: served.bootToken })
   return served
 }
 
@@ -257,3 +261,19 @@ function rawGet(port: number, path: string): Promise<{ status: number; body: str
       .end()
   })
 }
+
+void t.test('a token that was stolen in a boot serves nothing after it, and is one event', async (t) => {
+  const served = await serve(t)
+  t.equal((await fetch(`${served.base}/${TOKEN}/script`)).status, 200)
+  served.bootToken = 'of-the-next-boot'
+  served.told.length = 0
+  served.events.length = 0
+  for (const what of ['script', 'loaders/small', 'loaders/snponly.efi', 'failed?step=x', 'ready']) {
+    const reply = await fetch(`${served.base}/${TOKEN}/${what}`)
+    t.equal(reply.status, 404, what)
+    t.notMatch(await reply.text(), /password|ten bytes|noted/)
+  }
+  t.same(served.told, [], 'nor does anything follow from it')
+  t.match(served.events, [{ kind: 'boot.unknown-token', ip: '127.0.0.1' }])
+  t.equal(served.events.length, 1)
+})

@@ -16,9 +16,14 @@ export const cloudInitCode = {
   note: PACKAGES === undefined ? ' (skipped: no cloud-init in ~/.cache/ingot/cloud-init or installed)' : '',
 }
 
+/** The environment in which Python finds cloud-init's code. */
+export function cloudInitEnvironment(): Record<string, string> {
+  return { PYTHONPATH: PACKAGES ?? '', PYTHONDONTWRITEBYTECODE: '1' }
+}
+
 /** What Python says, to both outputs, with cloud-init's code on its path. */
 export async function python(args: readonly string[]): Promise<string> {
-  const env = { PYTHONPATH: PACKAGES ?? '', PYTHONDONTWRITEBYTECODE: '1' }
+  const env = cloudInitEnvironment()
   const { stdout, stderr } = await runCommand('/usr/bin/python3', args, { timeoutMs: 60_000, env })
   return stdout + stderr
 }
