@@ -1,5 +1,5 @@
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { writeIso9660 } from '../../../src/firstboot/seed/iso9660.js'
@@ -158,5 +158,24 @@ void t.test(`isoinfo reads names and bytes through Rock Ridge${isoinfo.note}`, i
     t.equal(outputOf(program, ['-i', file, '-R', '-x', `/${path}`]), bytes)
   }
   t.match(outputOf(program, ['-i', file, '-l', '-R']), /-r--r--r--.*Nov 23 2026.*meta_data\.json/)
+  t.end()
+})
+
+// What Cloudbase-Init takes a config drive apart with.
+const bsdtar = needs('bsdtar')
+void t.test(`bsdtar extracts every file under its own name${bsdtar.note}`, bsdtar, (t) => {
+  const folder = t.testdir({ out: {} })
+  const { configDrive } = renderSeed(FULL_SEED)
+  const longest = { path: `Mixed_Case/${'n'.repeat(96)}.txt`, bytes: Buffer.from('long') }
+  const files = [...configDrive, longest, { path: 'empty', bytes: Buffer.alloc(0) }]
+  writeFileSync(join(folder, 'seed.iso'), writeIso9660('config-2', files, AT_MS))
+  outputOf(findTool('bsdtar') ?? '', ['-xf', join(folder, 'seed.iso'), '-C', join(folder, 'out')])
+  const found = readdirSync(join(folder, 'out'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+  t.strictSame(
+    byPath(found.map((path) => ({ path: relative(join(folder, 'out'), path), bytes: readFileSync(path) }))),
+    byPath(files),
+  )
   t.end()
 })

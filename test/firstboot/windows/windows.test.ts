@@ -7,6 +7,7 @@ import type { NetworkModel } from '../../../src/firstboot/network/network.js'
 import { renderSeedDisk } from '../../../src/firstboot/seed/seed-disk.js'
 import type { SeedInput } from '../../../src/firstboot/seed/seed-input.js'
 import { windowsHostname } from '../../../src/firstboot/seed/windows.js'
+import { sampleNetworks } from '../network/sample-networks.js'
 import { FULL_SEED, SMALL_SEED } from '../seed/sample-seed.js'
 import { findConfigDrive, isConfigVolume } from './config-drive-finder.js'
 import {
@@ -221,7 +222,63 @@ void t.test('static addresses reach the adapters with gateway and resolvers', (t
   t.end()
 })
 
+void t.test('bonds are teams, and VLANs stand on them', (t) => {
+  const bond = { ...NIC, kind: 'bond', mode: '802.3ad', xmitHashPolicy: 'layer3+4' } as const
+  const network: NetworkModel = {
+    links: [
+      { ...NIC, id: 'root', mac: '52:54:00:12:34:56', isRoot: true },
+      { ...NIC, id: 'port1', mac: '52:54:00:ab:cd:ef', ipv4: { kind: 'none' } },
+      { ...NIC, id: 'port2', mac: '52:54:00:ab:cd:f0', ipv4: { kind: 'none' } },
+      { ...bond, id: 'team', members: ['port1', 'port2'] },
+      {
+        ...NIC,
+        ...{ kind: 'vlan', id: 'vlan7', parent: 'team', vlanId: 7 },
+        ipv4: { kind: 'static', address: '198.18.7.7', prefixLength: 24 },
+      },
+    ],
+    dns: [],
+    search: [],
+  }
+  t.strictSame(networkSteps(fromDisk({ ...WINDOWS, network }), new Set([...ADAPTERS, '52:54:00:ab:cd:f0'])), [
+    '52:54:00:12:34:56 is root',
+    '52:54:00:ab:cd:ef is port1',
+    '52:54:00:ab:cd:f0 is port2',
+    'team team of port1 and port2, 802.3ad',
+    'vlan7 is VLAN 7 of team team',
+    'vlan7 has 198.18.7.7 255.255.255.0, gateway none, resolvers ',
+  ])
+  t.end()
+})
+
+for (const { name, nics, model } of sampleNetworks()) {
+  void t.test(`Windows goes through with the network ${name}, or it is refused before`, (t) => {
+    const adapters = new Set(nics.map(({ mac }) => mac.toLowerCase()))
+    const input = { ...WINDOWS, network: model }
+    const root = model.links.find((link) => link.kind === 'nic' && link.isRoot)
+    if (model.links.some((link) => link.kind === 'vlan' && link.parent === root?.id)) {
+      t.throws(() => fromDisk(input), { message: /^network\.links\[\d\]\.parent: Windows takes no VLAN/ })
+    } else {
+      const steps = networkSteps(fromDisk(input), adapters)
+      t.notOk(
+        steps.some((step) => step.startsWith(`${root?.id ?? '?'} has `) && !step.includes(':')),
+        'root NIC',
+      )
+    }
+    t.end()
+  })
+}
+
+const VLAN: NetworkModel = {
+  links: [
+    { ...NIC, id: 'root', mac: '52:54:00:12:34:56', isRoot: true },
+    { ...NIC, kind: 'vlan', id: 'vlan7', parent: 'root', vlanId: 7 },
+  ],
+  dns: [],
+  search: [],
+}
+
 for (const [field, what, change] of [
+  ['network.links[1].parent', 'is the root NIC', { network: VLAN }],
   ['hostname', 'is digits only', { hostname: '007' }],
   ['keys[1].publicKey', 'is not RSA', { keys: [...WINDOWS.keys, { name: 'b', publicKey: ED25519 }] }],
   ['adminPasswordHash', 'is given', { adminPasswordHash: _hash ?? '' }],
