@@ -28,7 +28,8 @@ export function sealPassword(
     throw new DaemonError('WRONG_STATE', `password: server ${name} has posted one already`)
   registry.servers.change(id, { sealedPassword: text })
   const message = `server ${name} posted its sealed password`
-  emit({ kind: 'server.password-sealed', message, serverId: id })
+  // Windows phones nobody when its first boot is done; this is the last that is heard of it.
+  emit({ kind: 'server.password-sealed', stage: 'ready', message, serverId: id })
 }
 
 /** Forgets the sealed password, so that the guest may post another. @throws DaemonError NOT_FOUND */

@@ -94,7 +94,13 @@ function metadataServer(mac: string, registry: Registry, sources: SeedSources): 
     macs: machine.nics.map((nic) => nic.mac),
     ownAddresses: [...staticAddresses(input), ...foreignAddresses(machine, sources.config)],
     pages: () => (pages ??= metadataPages(input, server.sealedPassword)),
+    readStage: hasOnlyReads(input, server.sealedPassword) ? 'ready' : 'seed-read',
   }
+}
+
+/** Windows phones nobody; its first boot ends with its password, unless it has no key to seal one with. */
+function hasOnlyReads({ osType, keys }: SeedInput, sealedPassword: string | undefined): boolean {
+  return osType === 'windows' && (sealedPassword !== undefined || keys.length === 0)
 }
 
 // A system with a static address renews no lease: what its firmware leased for the boot runs out.

@@ -21,8 +21,8 @@ void t.test('a guest posts its sealed password once, until it is cleared', (t) =
   post('QUI=')
   t.equal(registry.servers.get(SERVER.id)?.sealedPassword, 'QUI=')
   t.strictSame(
-    events.map(({ kind, serverId }) => [kind, serverId]),
-    Array(2).fill(['server.password-sealed', SERVER.id]),
+    events.map(({ kind, serverId, stage }) => [kind, serverId, stage]),
+    Array(2).fill(['server.password-sealed', SERVER.id, 'ready']),
   )
   t.throws(() => clearPassword(registry, 'nobody'), { code: 'NOT_FOUND' })
   t.end()

@@ -16,6 +16,8 @@ export interface MetadataServer extends KnownServer {
   /** Of its deploy. */
   readonly instanceId: string
   readonly pages: () => Pages
+  /** What its first read in a boot shows: `ready` for a system that has no other way to say so. */
+  readonly readStage: 'seed-read' | 'ready'
 }
 
 /** What the routes are made of. */
@@ -132,11 +134,11 @@ export class MetadataRoutes {
     return reply.send('')
   }
 
-  #tellRead({ serverId, serverName }: MetadataServer, ip: string, path: string): void {
+  #tellRead({ serverId, serverName, readStage }: MetadataServer, ip: string, path: string): void {
     if (this.#readers.has(serverId)) return
     this.#readers.add(serverId)
     const message = `server ${serverName} reads its metadata over HTTP, /${path} first`
-    this.#deps.emit({ kind: 'metadata.read', stage: 'seed-read', message, serverId, ip })
+    this.#deps.emit({ kind: 'metadata.read', stage: readStage, message, serverId, ip })
   }
 }
 

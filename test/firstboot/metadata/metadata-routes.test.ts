@@ -77,6 +77,7 @@ function server(name: string, passwords: ReadonlyMap<string, string>): MetadataS
     macs: [name === 'alice' ? MACS.alice : MACS.bob],
     ownAddresses: [],
     pages: () => metadataPages(seed, passwords.get(name)),
+    readStage: name === 'alice' ? 'seed-read' : 'ready',
   }
 }
 
@@ -139,7 +140,7 @@ void t.test('a read is told once in a boot', async (t) => {
   await ask(stand, INSTANCE, { from: BOB })
   t.match(stand.events, [
     { kind: 'metadata.read', stage: 'seed-read', serverId: 'alice', ip: ALICE },
-    { kind: 'metadata.read', serverId: 'bob' },
+    { kind: 'metadata.read', stage: 'ready', serverId: 'bob' },
   ])
   stand.routes.bootBegins('alice')
   await ask(stand, DOCUMENT)
