@@ -37,6 +37,13 @@ export interface ImageDisks {
   ) => Promise<{ sizeBytes: number; sha256: string }>
   /** Builds (or finds in the cache) the image of `recipe`; resolves to a raw disk file that is not ours to delete. */
   readonly build: (recipe: string, context: JobContext) => Promise<BuiltDisk>
+  /** Makes a layer of another one with the remedies of `rules` applied (undefined: all); leaves nothing when it fails. */
+  readonly fix: (
+    layerId: string,
+    source: { readonly layerId: string; readonly sizeBytes: number },
+    rules: readonly string[] | undefined,
+    context: JobContext,
+  ) => Promise<{ sizeBytes: number; sha256: string }>
   /** Copies a built disk's kernel and initrd beside its layer; resolves to the kernel's arguments if it has them. */
   readonly keepKernel: (layerId: string, disk: BuiltDisk) => Promise<string | undefined>
   /** Looks into a disk without this host's kernel. */
@@ -97,6 +104,22 @@ export class Images {
       const imported = await this.#disks.importFile(layerId, disk.path, scaled(context, 0.8, 0.2))
       return { ...imported, kernelArguments: await this.#disks.keepKernel(layerId, disk) }
     })
+  }
+
+  /**
+   * Starts to make an image of another one, with the remedies of the rules that it breaks: all, or those named.
+   * @throws DaemonError NOT_FOUND, WRONG_STATE, INVALID_INPUT, NAME_TAKEN
+   */
+  startFix(
+    idOrName: string,
+    { name, rules }: { name: string; rules: readonly string[] | undefined },
+  ): { image: ImageRecord; job: JobRecord } {
+    const { layerId: sourceId, sizeBytes, status, osType, osVersion } = this.get(idOrName)
+    if (sourceId === undefined)
+      throw new DaemonError('WRONG_STATE', `image ${idOrName} is ${status}, not active`)
+    return this.#begin('image-fix', { name, osType, osVersion }, (layerId, context) =>
+      this.#disks.fix(layerId, { layerId: sourceId, sizeBytes }, rules, context),
+    )
   }
 
   /** The image of that name or id. @throws DaemonError NOT_FOUND */

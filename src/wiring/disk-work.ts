@@ -7,6 +7,7 @@ import type { ImageDisks } from '../control/images.js'
 import type { StateDirs } from '../control/state-dirs.js'
 import { systemCode } from '../errors.js'
 import { buildImage, type BuildStage } from '../rootdisk/image/build.js'
+import { fixImage } from '../rootdisk/image/fix/fix-image.js'
 import { importImage } from '../rootdisk/image/import-image.js'
 import type { ImportLimits } from '../rootdisk/image/image-file.js'
 import { inspectImageFile, inspectRawDisk } from '../rootdisk/image/inspect/inspect-file.js'
@@ -39,6 +40,12 @@ export function imageDisks(dirs: StateDirs, { image }: Config): ImageDisks {
       const onProgress = (stage: BuildStage): void => progress(BUILD_SHARE[stage], stage)
       return buildImage(recipe, { cacheDir: image.cacheDir, onProgress, signal })
     },
+    fix: (layerId, source, rules, { signal, progress }) =>
+      fixImage({
+        ...{ layersDir: dirs.layersDir, layerId, source, rules, signal },
+        limits: importLimits(image),
+        onProgress: progress,
+      }),
     keepKernel: (layerId, disk) => copyKernelFiles(disk, join(dirs.layersDir, layerId)),
     inspect: diskInspector(dirs, image),
     damagedChunks: async (layer) => {

@@ -120,6 +120,7 @@ export class DiskBench {
       build: nothing,
       keepKernel: nothing,
       inspect: nothing,
+      fix: nothing,
       damagedChunks: nothing,
       deleteLayer: nothing,
     }

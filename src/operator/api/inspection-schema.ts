@@ -1,9 +1,19 @@
 import { Type, type Static } from 'typebox'
-import { strict } from './schema.js'
+import { Name, strict } from './schema.js'
 
 /** POST /images/inspect: a file of the daemon's host */
 export const InspectBody = Type.Object({ path: Type.String({ minLength: 1, maxLength: 4096 }) }, strict)
 export type InspectBody = Static<typeof InspectBody>
+
+/** POST /images/:id/fix: without `apply`, every remedy that there is */
+export const FixBody = Type.Object(
+  {
+    name: Name,
+    apply: Type.Optional(Type.Array(Type.String({ maxLength: 64 }), { minItems: 1, maxItems: 64 })),
+  },
+  strict,
+)
+export type FixBody = Static<typeof FixBody>
 
 /** POST /images/:id/inspect, /images/inspect */
 export interface InspectionView {

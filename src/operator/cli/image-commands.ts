@@ -3,7 +3,7 @@ import { InvalidArgumentError, type Command } from 'commander'
 import { API_PREFIX, type ImageVerdict, type ImageView, type JobView } from '../api/schema.js'
 import { ApiError } from './api-client.js'
 import type { Cli } from './cli-context.js'
-import { inspectionCommand } from './inspection-command.js'
+import { fixCommand, inspectionCommand } from './inspection-command.js'
 import { printList, printOne, type Columns } from './output.js'
 import { waitForJob } from './wait.js'
 
@@ -43,6 +43,7 @@ export function imageCommands(program: Command, cli: Cli): void {
   })
   setCommand(image, cli)
   inspectionCommand(image, cli)
+  fixCommand(image, cli)
   image
     .command('verify <image>')
     .description('read the whole disk again and compare it with its digest')

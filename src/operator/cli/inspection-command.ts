@@ -1,10 +1,11 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { InspectionView } from '../api/inspection-schema.js'
-import { API_PREFIX } from '../api/schema.js'
+import { API_PREFIX, type ImageView, type JobView } from '../api/schema.js'
 import { ApiError } from './api-client.js'
 import type { Cli } from './cli-context.js'
 import { printLine, printOne } from './output.js'
+import { waitForJob } from './wait.js'
 
 const VERDICT = {
   inic: 'boots over iNIC',
@@ -22,6 +23,22 @@ export function inspectionCommand(image: Command, cli: Cli): void {
       if (cli.format() === 'table') printInspection(inspection)
       else printOne(inspection, cli.format())
       if (inspection.verdict !== 'inic') throw new ApiError(`${given} ${VERDICT[inspection.verdict]}`)
+    })
+}
+
+/** `ingot image fix` */
+export function fixCommand(image: Command, cli: Cli): void {
+  image
+    .command('fix <image>')
+    .description('make another image that has what this one lacks')
+    .requiredOption('--name <name>', 'of the new image')
+    .option('--apply <rules>', 'rules as inspect names them, apart by commas', 'all')
+    .action(async (id: string, { name, apply }: { name: string; apply: string }) => {
+      const rules = apply === 'all' ? {} : { apply: apply.split(',') }
+      const path = cli.path('images', id, 'fix')
+      const begun = await cli.api().call<{ image: ImageView; job: JobView }>('POST', path, { name, ...rules })
+      await waitForJob(cli.api(), begun.job)
+      printOne(await cli.api().call<ImageView>('GET', cli.path('images', begun.image.id)), cli.format())
     })
 }
 

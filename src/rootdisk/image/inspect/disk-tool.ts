@@ -1,4 +1,5 @@
-import { open, type FileHandle } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { open, unlink, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CommandFailed, runCommand } from '../../../command.js'
 import { DaemonError } from '../../../errors.js'
@@ -29,7 +30,12 @@ export interface DiskToolOptions {
   readonly scratchDir: string
   readonly limits: ToolLimits
   readonly signal?: AbortSignal | undefined
+  /** The tools may change the file, which is a copy of ours then. */
+  readonly isWritable?: boolean
 }
+
+/** Where a tool that changes the disk finds what it is to put there: the scratch folder. */
+export const INPUT_PATH = '/in'
 
 /** Where a tool finds the disk: never a name from outside. */
 export const DISK_PATH = '/disk'
@@ -55,8 +61,10 @@ export class DiskTool {
    * @throws DaemonError WRONG_STATE without bwrap; the signal's reason
    */
   async run(argv: readonly string[], limitBytes: number): Promise<ToolOutput> {
-    const file = await open(join(this.scratchDir, 'out'), 'w+', 0o600)
+    const path = join(this.scratchDir, `out-${randomUUID()}`) // several may run at a time
+    const file = await open(path, 'wx+', 0o600)
     try {
+      await unlink(path)
       const ended = await this.runInto(file, argv, limitBytes)
       const { size } = await file.stat()
       const stdout = new Uint8Array(size)
@@ -69,10 +77,9 @@ export class DiskTool {
 
   /** As {@link run}, with standard output in a file of ours. */
   async runInto(file: FileHandle, argv: readonly string[], limitBytes: number): Promise<ToolOutput> {
-    const { path, limits, signal } = this.#options
+    const { limits, signal } = this.#options
     signal?.throwIfAborted()
-    const disk = ['--ro-bind', path, DISK_PATH]
-    const args = [...limitArgs(limits, limitBytes), 'bwrap', ...ROOM, ...disk, '--', ...argv]
+    const args = [...this.#limitArgs(limitBytes), 'bwrap', ...ROOM, ...this.#binds(), '--', ...argv]
     try {
       const { stderr } = await runCommand('prlimit', args, {
         timeoutMs: limits.timeoutMs,
@@ -92,6 +99,20 @@ export class DiskTool {
       return { stdout: new Uint8Array(), stderr, isOk: false, isCut }
     }
   }
+
+  #binds(): string[] {
+    const { path, scratchDir, isWritable = false } = this.#options
+    if (!isWritable) return ['--ro-bind', path, DISK_PATH]
+    return ['--bind', path, DISK_PATH, '--ro-bind', scratchDir, INPUT_PATH]
+  }
+
+  /** A limit on files would be one on the disk too, so a tool that changes it says what it likes for its time. */
+  #limitArgs(outputBytes: number): string[] {
+    const { limits, isWritable = false } = this.#options
+    const seconds = Math.ceil(limits.timeoutMs / 1000)
+    const sizes = [`--as=${limits.memoryBytes}`, ...(isWritable ? [] : [`--fsize=${outputBytes}`])]
+    return [...sizes, `--cpu=${seconds}`, '--core=0', '--nofile=64', '--']
+  }
 }
 
 // An empty root: the tools and their libraries, nothing of this host.
@@ -99,14 +120,18 @@ const ROOM = [
   ...['--unshare-all', '--unshare-user', '--uid', '65534', '--gid', '65534', '--cap-drop', 'ALL'],
   ...['--die-with-parent', '--new-session', '--dev', '/dev', '--tmpfs', '/tmp', '--chdir', '/tmp'],
   ...['--ro-bind', '/usr', '/usr', '--symlink', 'usr/bin', '/bin', '--symlink', 'usr/sbin', '/sbin'],
-  ...['--symlink', 'usr/lib', '/lib', '--symlink', 'usr/lib64', '/lib64'],
+  ...[
+    '--symlink',
+    'usr/lib',
+    '/lib',
+    '--symlink',
+    'usr/lib64',
+    '/lib64',
+    '--setenv',
+    'MTOOLS_SKIP_CHECK',
+    '1',
+  ],
 ]
-
-function limitArgs(limits: ToolLimits, outputBytes: number): string[] {
-  const seconds = Math.ceil(limits.timeoutMs / 1000)
-  const sizes = [`--as=${limits.memoryBytes}`, `--fsize=${outputBytes}`]
-  return [...sizes, `--cpu=${seconds}`, '--core=0', '--nofile=64', '--']
-}
 
 function hasStatus(err: CommandFailed, status: number): boolean {
   return err.message.includes(`ended with status ${status}:`)

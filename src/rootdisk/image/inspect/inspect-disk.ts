@@ -18,11 +18,14 @@ export interface InspectLimits extends ToolLimits {
   readonly totalMs: number
 }
 
-/** A raw disk to look at. */
-export interface InspectOptions {
-  /** The raw disk; it is only read. */
+/** A raw disk. */
+export interface DiskFile {
   readonly path: string
   readonly sizeBytes: number
+}
+
+/** A raw disk to look at; it is only read. */
+export interface InspectOptions extends DiskFile {
   /** A folder for a scratch folder: an unpacked initramfs needs some 150 MiB. */
   readonly scratchDir: string
   readonly limits?: InspectLimits
@@ -40,42 +43,53 @@ export const INSPECT_LIMITS: InspectLimits = { timeoutMs: 30_000, memoryBytes: 1
  * @throws DaemonError WRONG_STATE where the tools cannot be run; the signal's reason
  */
 export async function inspectDisk(options: InspectOptions): Promise<ImageFacts> {
-  const limits = options.limits ?? INSPECT_LIMITS
-  const deadline = AbortSignal.timeout(limits.totalMs)
+  const { totalMs, ...limits } = options.limits ?? INSPECT_LIMITS
+  const deadline = AbortSignal.timeout(totalMs)
   const signal = options.signal === undefined ? deadline : AbortSignal.any([options.signal, deadline])
   const scratchDir = await mkdtemp(join(options.scratchDir, SCRATCH_PREFIX))
-  const file = await open(options.path, 'r')
   try {
-    return await inspectOpened(file, options, { scratchDir, limits, signal })
+    return (await lookInto(options, { scratchDir, limits, signal })).facts
   } finally {
-    await file.close()
     await rm(scratchDir, { recursive: true, force: true })
   }
 }
 
-interface Work {
-  readonly scratchDir: string
-  readonly limits: ToolLimits
-  readonly signal: AbortSignal
+/** What is seen, and through what: trees that can be read as long as the disk is there. */
+export interface Look {
+  readonly facts: ImageFacts
+  readonly fileSystems: readonly FileSystem[]
+  /** The system's files, all file systems together. */
+  readonly tree: FileTree | undefined
 }
 
-async function inspectOpened(
-  file: FileHandle,
-  { path, sizeBytes }: InspectOptions,
-  work: Work,
-): Promise<ImageFacts> {
-  const disk = diskBytes(file, sizeBytes)
-  const table = await readPartitionTable(disk)
-  const fileSystems = await findFileSystems(new DiskTool({ ...work, path }), disk, table)
-  const firmware = await readFirmware(disk, table, fileSystems)
-  const system = await findSystem(fileSystems, firmware.searches, work)
-  return {
-    sizeBytes,
-    table,
-    fileSystems: fileSystems.map((found) => ({ ...found, tree: undefined })),
-    firmware: firmware.facts,
-    problems: problemsOf(fileSystems),
-    system,
+/** What looking into a disk uses. */
+export interface Work {
+  /** A folder of its own, which the trees use too. */
+  readonly scratchDir: string
+  readonly limits: ToolLimits
+  readonly signal?: AbortSignal | undefined
+}
+
+/** As {@link inspectDisk}, with the trees that it saw the disk through. */
+export async function lookInto({ path, sizeBytes }: DiskFile, work: Work): Promise<Look> {
+  const file = await open(path, 'r')
+  try {
+    const disk = diskBytes(file, sizeBytes)
+    const table = await readPartitionTable(disk)
+    const fileSystems = await findFileSystems(new DiskTool({ ...work, path }), disk, table)
+    const firmware = await readFirmware(disk, table, fileSystems)
+    const found = await findSystem(fileSystems, firmware.searches, work)
+    const facts = {
+      sizeBytes,
+      table,
+      fileSystems: fileSystems.map((one) => ({ ...one, tree: undefined })),
+      firmware: firmware.facts,
+      problems: problemsOf(fileSystems),
+      system: found?.system,
+    }
+    return { facts, fileSystems, tree: found?.tree }
+  } finally {
+    await file.close()
   }
 }
 
@@ -84,14 +98,14 @@ async function findSystem(
   fileSystems: readonly FileSystem[],
   searches: readonly string[],
   work: Work,
-): Promise<SystemFacts | undefined> {
+): Promise<{ system: SystemFacts; tree: FileTree } | undefined> {
   for (const { tree, where, type } of fileSystems) {
     const os = tree === undefined || type === 'vfat' ? undefined : await readOs(tree)
     if (tree === undefined || os === undefined) continue
     const fstab = parseFstab((await readText(tree, '/etc/fstab')) ?? '')
     const mounted = new MountedTree(tree, mountsOf(fstab, fileSystems))
     const packages = await readPackages(mounted)
-    return {
+    const system = {
       where,
       os,
       fstab,
@@ -100,6 +114,7 @@ async function findSystem(
       identity: await readIdentity(mounted),
       ...(await bootOf(mounted, searches, work)),
     }
+    return { system, tree: mounted }
   }
   return undefined
 }

@@ -81,7 +81,7 @@ export const SYSTEM_RULES: readonly Rule[] = [
     breaks: 'boot',
     check: ({ damage }) => damage && `the initramfs cannot be unpacked: ${damage}`,
     remedy: 'make the initramfs again (update-initramfs -u, dracut -f)',
-    isFixable: true,
+    isFixable: false,
   }),
   ofInitramfs({
     id: 'initramfs-iscsi',
