@@ -6,6 +6,7 @@ import type { ServerChange } from '../registry/servers.js'
 import { hashForImage } from './admin-password.js'
 import { checkName } from './names.js'
 import { networkText } from './new-server.js'
+import { tellUserDataWarnings } from './user-data-warnings.js'
 import type { WishState } from './wish-state.js'
 
 /** What may be changed of a server; null takes something away, what is left out stays. */
@@ -42,7 +43,8 @@ export class ServerChanges {
    */
   async change(idOrName: string, wish: ServerWish): Promise<ServerRecord> {
     const { registry, checkSeed, wishes, emit } = this.#deps
-    const hash = await hashForImage(wish.adminPassword ?? undefined, this.#imageOf(this.#get(idOrName)))
+    const image = this.#imageOf(this.#get(idOrName))
+    const hash = await hashForImage(wish.adminPassword ?? undefined, image)
     const before = this.#get(idOrName)
     const wanted = changeOf(wish, hash)
     const machine = registry.machines.get(before.machineId)
@@ -51,6 +53,7 @@ export class ServerChanges {
     const after = this.#get(before.id)
     const message = `server ${after.name} has changed: ${Object.keys(wanted).join(', ')}`
     emit({ kind: 'server.changed', message, serverId: after.id })
+    if (wanted.userData !== undefined) tellUserDataWarnings(emit, after, image.osType)
     await wishes.applyWhenUp()
     return after
   }

@@ -9,6 +9,7 @@ import { checkName } from './names.js'
 import { activeImage, newServer, newSystemVolume, type ActiveImage, type NewServer } from './new-server.js'
 import type { PowerDriver } from './power/power.js'
 import { expectKernel } from './signed-boot.js'
+import { tellUserDataWarnings } from './user-data-warnings.js'
 import { changeableLayers, forgetVolume, insertVolume } from './volumes.js'
 import type { WishState } from './wish-state.js'
 
@@ -66,6 +67,7 @@ export class Servers {
       message: `server ${server.name} created from ${image.name}`,
       serverId: server.id,
     })
+    tellUserDataWarnings(this.#deps.emit, server, image.osType)
     await this.#reloadOrUndo(created, volume)
     return created
   }
