@@ -3,9 +3,10 @@ import { Links, nameOf } from './links.js'
 import type { BondLink, NetworkLink, NetworkModel } from './network.js'
 import { maskedRoutes, subnetsOf, unlessEmpty, type Subnet } from './subnets.js'
 
+// Not `static6`: cloud-init's NetworkManager renderer would take it for a wish to be told by routers.
 const TYPE = {
   4: { dhcp: 'dhcp4', slaac: 'dhcp4', static: 'static' },
-  6: { dhcp: 'dhcp6', slaac: 'ipv6_slaac', static: 'static6' },
+  6: { dhcp: 'dhcp6', slaac: 'ipv6_slaac', static: 'static' },
 } as const
 
 /** A checked network as `network-config` version 1, which knows NICs by name and gives them their ids. */

@@ -68,9 +68,11 @@ function addressing(link: NetworkLink, network: NetworkModel): YamlMapping {
     one.kind === 'static' ? [`${one.address}/${one.prefixLength}`] : [],
   )
   // Not `gateway4`, which netplan gave up in 0.103; and not `to: default`, on which cloud-init 22.4 dies
-  // wherever it writes anything but netplan (ifupdown, networkd, ifcfg, NetworkManager).
+  // wherever it writes anything but netplan (ifupdown, networkd, ifcfg, NetworkManager). There it also turns
+  // `to: ::/0` into ::/64 and files it under IPv4, so that IPv6 has its `gateway6`, of which netplan warns.
+  const [gateway6] = subnets.flatMap(({ family, defaultRoute }) => (family === 6 ? defaultRoute : []))
   const routes = subnets
-    .flatMap(({ defaultRoute, routes }) => [...defaultRoute, ...routes])
+    .flatMap((subnet) => [...(subnet.family === 4 ? subnet.defaultRoute : []), ...subnet.routes])
     .map(({ destination, via, metric }) => ({ to: destination, via, metric }))
   return {
     ...dhcp4(link, network),
@@ -78,6 +80,7 @@ function addressing(link: NetworkLink, network: NetworkModel): YamlMapping {
     // What routers announce is taken where the model says so, and nowhere else.
     'accept-ra': kind === 'slaac' || kind === 'dhcp',
     addresses: unlessEmpty(addresses),
+    gateway6: gateway6?.via,
     routes: unlessEmpty(routes),
     nameservers: subnets.length === 0 ? undefined : nameservers(network),
   }
