@@ -35,7 +35,7 @@ const FAULTS: readonly Fault[] = [
   {
     renderer: 'networkd',
     documents: ALL,
-    what: ['bond', 'bond mode', 'bond option', 'bond member', 'bond primary', 'VLAN'],
+    what: ['bond', 'bond mode', 'bond option', 'bond member', 'bond primary', 'VLAN', 'VLAN on the root NIC'],
     why: 'no .netdev is ever written, so that bonds and VLANs need netplan or our agent',
   },
   ...(['eni', 'networkd', 'sysconfig', 'network-manager'] as const).map((renderer) => ({
@@ -55,6 +55,12 @@ const FAULTS: readonly Fault[] = [
     documents: V2,
     what: ['route of IPv6 beside IPv4'] as const,
     why: 'all routes of a link in version 2 go to its first address, which is of IPv4',
+  })),
+  ...(['eni', 'sysconfig', 'network-manager'] as const).map((renderer) => ({
+    renderer,
+    documents: V2,
+    what: ['VLAN on the root NIC'] as const,
+    why: 'the parent of a VLAN is not looked up by MAC, and the root NIC must keep its name',
   })),
   {
     renderer: 'network-manager',

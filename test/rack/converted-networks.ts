@@ -56,7 +56,12 @@ export async function convertNetworks(folder: string): Promise<Conversions> {
     ),
   )
   const jobs = join(folder, 'jobs.json')
-  writeFileSync(jobs, JSON.stringify(all.map((one) => ({ folder: one.folder, arguments: argumentsOf(one) }))))
+  writeFileSync(
+    jobs,
+    JSON.stringify(
+      all.map((one) => ({ folder: one.folder, arguments: argumentsOf(one), names: namesOf(one) })),
+    ),
+  )
   const output = await python([join(import.meta.dirname, 'net-convert.py'), jobs])
   const report = JSON.parse(/^\{"version".*$/m.exec(output)?.[0] ?? '') as Omit<Conversions, 'all'> // our own
   return { ...report, all }
@@ -80,19 +85,38 @@ function argumentsOf({ network, document, renderer, folder }: Converted): readon
   ]
 }
 
+/** What the NICs of a guest are called once cloud-init has renamed those that it is told to. */
+function namesOf(converted: Converted): Readonly<Record<string, string>> {
+  const nics = converted.network.model.links.filter((link) => link.kind === 'nic')
+  return Object.fromEntries(nics.map((link) => [link.mac, guestName(converted, link)]))
+}
+
 /** What the guest of a golden network calls its NIC number `index`. */
 function kernelName(index: number): string {
   return `ens${index + 3}`
 }
 
 /** What cloud-init calls a link when it reads that document. */
-export function guestName({ network, document }: Converted, link: NetworkLink): string {
-  if (document !== 'network_data.json') return nameOf(link.id)
+export function guestName(converted: Converted, link: NetworkLink): string {
+  const { network, document, renderer } = converted
   const { links } = network.model
+  if (document === 'network-config-v1.yaml') return nameOf(link.id)
+  if (document === 'network-config.yaml') {
+    // netplan keeps our ids, and finds the NICs behind them itself.
+    const isFound = link.kind === 'nic' && renderer !== 'netplan' && (link.isRoot || !isNamed(link, links))
+    if (!isFound) return nameOf(link.id)
+  }
   if (link.kind === 'nic') return kernelName(network.nics.findIndex(({ mac }) => mac === link.mac))
   if (link.kind === 'bond') return `bond${links.filter(({ kind }) => kind === 'bond').indexOf(link)}`
   const parent = linkOf(network.model, link.parent)
-  return `${guestName({ network, document, renderer: 'eni', folder: '' }, parent)}.${link.vlanId}`
+  return `${guestName(converted, parent)}.${link.vlanId}`
+}
+
+/** Whether a bond or VLAN names it, and its document a name for it. */
+function isNamed({ id }: NetworkLink, links: readonly NetworkLink[]): boolean {
+  return links.some((link) =>
+    link.kind === 'bond' ? link.members.includes(id) : link.kind === 'vlan' && link.parent === id,
+  )
 }
 
 /** The link of that id. */

@@ -28,6 +28,7 @@ export type What =
   | 'bond member'
   | 'bond primary'
   | 'VLAN'
+  | 'VLAN on the root NIC'
 
 /** `=`, a space, or JSON's colon with its quotes. */
 const SAYS = '(?:=|"?:? ?"?)'
@@ -231,10 +232,11 @@ function memberWishes(converted: Converted, link: NetworkLink): readonly Wish[] 
 }
 
 function vlanWishes(converted: Converted, { parent, vlanId }: VlanLink): readonly Wish[] {
-  const below = guestName(converted, linkOf(converted.network.model, parent))
+  const lower = linkOf(converted.network.model, parent)
+  const below = guestName(converted, lower)
   return [
     {
-      what: 'VLAN',
+      what: lower.kind === 'nic' && lower.isRoot ? 'VLAN on the root NIC' : 'VLAN',
       written: {
         netplan: new RegExp(
           `"id": ?${vlanId}, ?"link": ?"${below}"|"id": ?${vlanId}\\b.*"link": ?"${below}"`,
@@ -242,7 +244,7 @@ function vlanWishes(converted: Converted, { parent, vlanId }: VlanLink): readonl
         eni: new RegExp(`vlan-raw-device ${below}$[^]*vlan_id ${vlanId}$`, 'm'),
         networkd: /^Kind=vlan$/m,
         sysconfig: new RegExp(`^PHYSDEV=${below}$`, 'm'),
-        'network-manager': new RegExp(`^type=vlan$[^]*^id=${vlanId}$`, 'm'),
+        'network-manager': new RegExp(`^type=vlan$[^]*^id=${vlanId}\\nparent=[0-9a-f-]{36}$`, 'm'),
       },
     },
   ]
