@@ -107,6 +107,8 @@ void t.test('what the running daemons refuse', async (t) => {
       ['machine', 'delete'],
     ].map(([thing = '', verb = '']) => [thing, verb, 'nosuch'])
     cases.push(['server', 'create', 's9', '--image', 'nosuch'])
+    cases.push(['server', 'redeploy', 'nosuch'], ['server', 'set', 'nosuch', '--name', 'x'])
+    cases.push(['server', 'redeploy', 's1', '--image', 'nosuch'], ['server', 'password', 'nosuch'])
     cases.push(['server', 'create', 's9', '--image', 'golden', '--machine', 'nosuch'])
     cases.push(['volume', 'grow', 'nosuch', '--size', '1G'], ['volume', 'export', 'nosuch', '--stop'])
     cases.push(['volume', 'create', 'v9', '--snapshot', 'nosuch'], ['volume', 'rollback', 'nosuch', 's'])
@@ -129,7 +131,14 @@ void t.test('what the running daemons refuse', async (t) => {
     const cases: string[][] = [
       ['nonsense'],
       ['server', 'create', 's9'],
-      ['machine', 'add', 'm9', '--mac', '52:54:00:fa:00:09'],
+      ['machine', 'add', 'm9'],
+      ['machine', 'add', 'm9', '--nic', '52:54:00:fa:00:09,colour=red'],
+      ['machine', 'set', 'm1'],
+      ['machine', 'set', 'm1', '--role', 'storage'],
+      ['server', 'set', 's1'],
+      ['server', 'set', 's1', '--network', '-', '--user-data', '-'],
+      ['keypair', 'create', 'k', '--type', 'dsa'],
+      ['image', 'set', 'golden', '--property', 'novalue'],
       ['-o', 'xml', 'server', 'list'],
       ['server', 'list', '--colour'],
       ['server', 'start', 's1', '--wait', '--timeout', 'soon'],

@@ -158,9 +158,14 @@ export class Daemons {
       await this.api('POST', '/servers', { name: `s${number}`, image, machine: `m${number}` }),
     ]
     if (made.some(({ status }) => status !== 201)) throw new Error(JSON.stringify(made))
+    return this.access(`s${number}`)
+  }
+
+  /** How to reach the disks of a server that is there. */
+  access(name: string): DiskAccess {
     const registry = openRegistry(this.registryFile, { readOnly: true })
     try {
-      const server = registry.servers.find(`s${number}`)
+      const server = registry.servers.find(name)
       const volume = registry.volumes.get(server?.volumeId ?? '')
       if (server === undefined || volume === undefined) throw new Error('no such server')
       const { iqn, initiatorIqn, chapUser: user, chapSecret: secret } = server

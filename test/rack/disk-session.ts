@@ -23,9 +23,9 @@ export class DiskSession {
     for (const stream of [this.#child.stdout, this.#child.stderr]) stream.setEncoding('utf8').on('data', take)
   }
 
-  /** Logs in. @throws Error with what the initiator said */
+  /** Logs in, to read only where it is the seed disk. @throws Error with what the initiator said */
   static async open(port: number, access: DiskAccess, lun: number): Promise<DiskSession> {
-    const session = new DiskSession([...diskArguments(port, access, lun)])
+    const session = new DiskSession([...(lun === 1 ? ['-r'] : []), ...diskArguments(port, access, lun)])
     await session.#prompt()
     return session
   }

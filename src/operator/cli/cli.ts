@@ -57,7 +57,7 @@ async function main(): Promise<number> {
 
 function exitCodeOf(err: unknown): number {
   if (err instanceof InvalidArgumentError) {
-    console.error(`ingot: ${err.message}`) // of a command's own; commander tells those of options itself
+    console.error(`error: ${err.message}`) // of a command's own; commander tells those of options itself
     return USAGE
   }
   if (err instanceof CommanderError) return err.exitCode === 0 ? 0 : USAGE

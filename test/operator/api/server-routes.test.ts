@@ -17,7 +17,7 @@ interface Api extends Bench {
 }
 
 /** The API over the bench of control, with the listener's rules for bodies. */
-async function api(t: Test): Promise<Api> {
+function api(t: Test): Api {
   const made = bench(t)
   addMachine(made.machines, 1)
   const app = fastify({ ajv: { customOptions: { removeAdditional: false } } })
@@ -50,7 +50,7 @@ const LINE = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJhbGFuY2VzYmFsYW5jZXNiYWxhbm
 void t.test(
   'a server is created with key pairs, bare keys, a network and a password, of which it shows no secret',
   async (t) => {
-    const { call, registry } = await api(t)
+    const { call, registry } = api(t)
     const made = await call('POST', '/keypairs', { name: 'mine' })
     t.equal(made.status, 201)
     t.match(made.body, { kind: 'ssh-ed25519', private_key: /^-----BEGIN OPENSSH PRIVATE KEY-----\n/ })
@@ -73,7 +73,7 @@ void t.test(
 )
 
 void t.test('PATCH changes what is named, null takes away, and the rest stays', async (t) => {
-  const { call, registry } = await api(t)
+  const { call, registry } = api(t)
   const userData = Buffer.from('#cloud-config\n').toString('base64')
   await call('POST', '/servers', { ...NEW, ssh_keys: [LINE], user_data: userData, network: { links: [] } })
   const before = registry.servers.find('web1')
@@ -93,7 +93,7 @@ void t.test('PATCH changes what is named, null takes away, and the rest stays', 
 })
 
 void t.test('a sealed password is shown until it is cleared', async (t) => {
-  const { call, registry, deps } = await api(t)
+  const { call, registry, deps } = api(t)
   await call('POST', '/servers', NEW)
   t.equal((await call('GET', '/servers/web1/password')).status, 404)
   sealPassword(deps, registry.servers.find('web1')?.id ?? '', 'QUJD')
@@ -103,7 +103,7 @@ void t.test('a sealed password is shown until it is cleared', async (t) => {
 })
 
 void t.test('a server is deployed again by its route', async (t) => {
-  const { call, power } = await api(t)
+  const { call, power } = api(t)
   const { body: before } = await call('POST', '/servers', NEW)
   power.state = 'on'
   t.equal((await call('POST', '/servers/web1/redeploy', {})).status, 409)
@@ -114,7 +114,7 @@ void t.test('a server is deployed again by its route', async (t) => {
 })
 
 void t.test('roles of NICs and properties of images are set by PATCH', async (t) => {
-  const { call } = await api(t)
+  const { call } = api(t)
   const nics = [
     { mac: '52:54:00:00:01:01', ip: '198.18.0.50', role: 'storage' },
     { mac: '52:54:00:00:01:02' },
