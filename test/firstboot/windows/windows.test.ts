@@ -9,6 +9,7 @@ import type { SeedInput } from '../../../src/firstboot/seed/seed-input.js'
 import { windowsHostname } from '../../../src/firstboot/seed/windows.js'
 import { sampleNetworks } from '../network/sample-networks.js'
 import { FULL_SEED, SMALL_SEED } from '../seed/sample-seed.js'
+import { teamsOf } from './cloud-plug-in.js'
 import { findConfigDrive, isConfigVolume } from './config-drive-finder.js'
 import {
   computerName,
@@ -251,19 +252,24 @@ void t.test('bonds are teams, and VLANs stand on them', (t) => {
 })
 
 for (const { name, nics, model } of sampleNetworks()) {
-  void t.test(`Windows goes through with the network ${name}, or it is refused before`, (t) => {
-    const adapters = new Set(nics.map(({ mac }) => mac.toLowerCase()))
-    const input = { ...WINDOWS, network: model }
+  const adapters = new Set(nics.map(({ mac }) => mac.toLowerCase()))
+  const input = { ...WINDOWS, network: model }
+
+  void t.test(`Cloudbase-Init goes through with the network ${name}, and leaves the root NIC alone`, (t) => {
     const root = model.links.find((link) => link.kind === 'nic' && link.isRoot)
-    if (model.links.some((link) => link.kind === 'vlan' && link.parent === root?.id)) {
-      t.throws(() => fromDisk(input), { message: /^network\.links\[\d\]\.parent: Windows takes no VLAN/ })
-    } else {
-      const steps = networkSteps(fromDisk(input), adapters)
-      t.notOk(
-        steps.some((step) => step.startsWith(`${root?.id ?? '?'} has `) && !step.includes(':')),
-        'root NIC',
+    const steps = networkSteps(fromDisk(input), adapters)
+    t.notOk(steps.some((step) => step.startsWith(`${root?.id ?? '?'} has `) && !step.includes(':')))
+    t.end()
+  })
+
+  void t.test(`the plug-in of the cloud's images goes through with the network ${name}`, (t) => {
+    const teams = teamsOf(fromDisk({ ...input, networkQuirks: { bondAlways: true } }), adapters)
+    const wanted = model.links.filter(({ kind }) => kind !== 'nic')
+    for (const { id } of wanted)
+      t.ok(
+        teams.some((team) => team.startsWith(`${id}: `)),
+        id,
       )
-    }
     t.end()
   })
 }
