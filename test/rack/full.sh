@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `npm run test:full`: what CI runs; then what takes too long for CI: guests (disks from tgtd, a target that dies again
 # and again, where INGOT_KILLS and INGOT_SEED change kills.test.ts; data disks), 4 GiB by TFTP, a million mutated packets
-# at each port, a DHCP server killed 200 times; then the demo with every firmware.
+# at each port, a DHCP server killed 200 times; the demo with every firmware; the matrix of networks.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 npm test
@@ -12,3 +12,4 @@ for firmware in '' --uefi --native-pxe --secure-boot; do
   # shellcheck disable=SC2086  # no word at all for the first
   node dist/test/rack/demo.js $firmware
 done
+node dist/test/rack/matrix-network.js
