@@ -13,8 +13,9 @@ const REBOOT_SECONDS = 900
 const OFF_LIMIT_MS = 300_000
 /** After `ready`: what is negotiated (LACP, duplicate address detection) takes some seconds more. */
 const SETTLE_LIMIT_MS = 90_000
+/** Not iscsistart's "Login I/O error", after which it tries again, and not iscsid's "conn error" when it takes over. */
 const DISK_ERROR =
-  /I\/O error|EXT4-fs (?:error|warning)|Aborting journal|remount.*read-only|rejecting I\/O|detected conn error/i
+  /(?<!Login )I\/O error|EXT4-fs (?:error|warning)|Aborting journal|remount.*read-only|rejecting I\/O/i
 
 /** The server of a row on its machine. */
 export class MatrixGuest {
