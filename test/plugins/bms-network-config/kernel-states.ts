@@ -5,7 +5,8 @@ import { GuestTree, up, type Interface, type KernelState } from './guest-tree.js
 
 /** What the documents with a fixed address give. */
 export const ADDRESS = '198.18.0.11/24'
-const GATEWAY = { dst: 'default', gateway: '198.18.0.1', dev: 'bond0', flags: [] }
+/** The default route of the documents, through bond0. */
+export const GATEWAY = { dst: 'default', gateway: '198.18.0.1', dev: 'bond0', flags: [] }
 
 /** The kernel as the document `static` wishes. */
 export const STATIC: KernelState = {

@@ -3,7 +3,17 @@ import { join } from 'node:path'
 import t from 'tap'
 import { documentOf, NICS } from './documents.js'
 import { BARE, up, type KernelState } from './guest-tree.js'
-import { ADDRESS, bond, guestWith, member, STATIC, vlan, VLAN_ON_BOND, written } from './kernel-states.js'
+import {
+  ADDRESS,
+  bond,
+  GATEWAY,
+  guestWith,
+  member,
+  STATIC,
+  vlan,
+  VLAN_ON_BOND,
+  written,
+} from './kernel-states.js'
 
 void t.test('check names each difference of the kernel in a line, and changes nothing', async (t) => {
   const cases: readonly (readonly [string, string, KernelState, readonly string[]])[] = [
@@ -118,6 +128,60 @@ void t.test(
     t.equal(code, 0)
   },
 )
+
+void t.test(
+  'routes of the initramfs go from a storage NIC, but not the one that leads to the root disk',
+  async (t) => {
+    const address = [up('ens3', NICS[0], ['198.19.0.5/24']), up('ens4', NICS[1], [ADDRESS])]
+    const wished = [
+      { ...GATEWAY, dev: 'ens4' },
+      { dst: '198.19.0.0/24', dev: 'ens3', protocol: 'kernel', scope: 'link' },
+      { dst: '198.19.0.9', dev: 'ens3', scope: 'link' },
+    ]
+    const made = [
+      { dst: 'default', gateway: '198.19.0.1', dev: 'ens3' },
+      { dst: '198.19.0.1', dev: 'ens3', scope: 'link' },
+    ]
+    const guest = await written(t.testdir(), 'ifcfg', 'storage-nic', {
+      address,
+      route4: [...wished, ...made],
+    })
+    guest.kernel({ address, route4: wished }, 'after')
+    guest.write('sys/class/iscsi_connection/connection1:0/persistent_address', '198.19.0.9\n')
+    guest.write(
+      '../tools/get.json',
+      JSON.stringify([{ dst: '198.19.0.9', dev: 'ens3', prefsrc: '198.19.0.5' }]),
+    )
+    const { code, stdout } = await guest.run(['check'], 'programs')
+    t.equal(code, 1)
+    t.match(stdout, 'storage nic 52:54:00:00:00:01: route 0.0.0.0/0 via 198.19.0.1 is not wished\n')
+    t.match(stdout, 'storage nic 52:54:00:00:00:01: route 198.19.0.1/32 is not wished\n')
+    await guest.run([], 'programs')
+    t.match(guest.calls(), [
+      'ip -4 route del 0.0.0.0/0 via 198.19.0.1 dev ens3',
+      'ip -4 route del 198.19.0.1/32 dev ens3',
+    ])
+  },
+)
+
+void t.test('the primary of a bond is compared, and set where it is not', async (t) => {
+  const members = [member('ens4', NICS[1]), member('ens5', NICS[2])]
+  const data = { mode: 'active-backup', miimon: 200 }
+  const bonded = (more: object): KernelState => ({
+    address: [
+      up('ens3', NICS[0]),
+      ...members,
+      { ...bond({ ...data, ...more }), mtu: 9000, addr_info: up('', '', [ADDRESS])['addr_info'] },
+    ],
+    route4: [GATEWAY],
+  })
+  const guest = await written(t.testdir(), 'networkd', 'active-backup', bonded({}))
+  guest.kernel(bonded({ primary: 'ens5' }), 'after')
+  const { code, stdout } = await guest.run([], 'programs')
+  t.equal(code, 0)
+  t.match(stdout, 'bond0: its primary is nobody, not ens5\n')
+  t.equal(guest.calls()[0], 'ip link set dev bond0 type bond primary ens5')
+})
 
 void t.test('what is too much on an interface is taken away', async (t) => {
   const extra = {
