@@ -24,9 +24,13 @@ async function reasonOf(folder: string, needsNamespace: boolean): Promise<string
   if (!existsSync(folder)) return `nothing unpacked in ${folder.replace(homedir(), '~')}`
   if (!needsNamespace) return undefined
   try {
-    await runCommand('/usr/bin/unshare', ['-n', '-m', '/usr/sbin/ip', 'link', 'add', 'agt0', 'type', 'veth'], {
-      timeoutMs: 10_000,
-    })
+    await runCommand(
+      '/usr/bin/unshare',
+      ['-n', '-m', '/usr/sbin/ip', 'link', 'add', 'agt0', 'type', 'veth'],
+      {
+        timeoutMs: 10_000,
+      },
+    )
     return undefined
   } catch {
     return 'no network namespace may be made here'
