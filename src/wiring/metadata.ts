@@ -7,7 +7,7 @@ import { metadataRemedy } from '../control/doctor/network-findings.js'
 import type { Stage } from '../events.js'
 import type { CallerFacts } from '../firstboot/metadata/caller.js'
 import { MetadataRoutes, type MetadataServer } from '../firstboot/metadata/metadata-routes.js'
-import { metadataPages, type Pages } from '../firstboot/metadata/pages.js'
+import { metadataPages } from '../firstboot/metadata/pages.js'
 import type { SeedInput } from '../firstboot/seed/seed-input.js'
 import { HttpListener } from '../http/listener.js'
 import { PatientListener } from '../http/patient-listener.js'
@@ -18,6 +18,7 @@ import type { Service } from '../service.js'
 import type { BootLife } from './boot-http.js'
 import { refusedAddress, type EntryContext } from './entry.js'
 import { cachedLookup } from './lookup-cache.js'
+import { PagesMemory } from './pages-memory.js'
 import { seedInputOf, seedSources, type SeedSources } from './seed-input.js'
 
 /** What the metadata service asks beside the registry. */
@@ -40,10 +41,9 @@ export function metadataServices(
   const { metadata, boot, subnets } = config
   if (metadata === undefined) return []
   const { address: host, port } = metadata
-  const sources = seedSources(config, registry)
   const routes = new MetadataRoutes({
     factsOf: (address) => factsOf(address, config, registry, leases),
-    serverOf: cachedLookup((mac) => metadataServer(mac, registry, sources), registry.revision),
+    serverOf: metadataServers(registry, seedSources(config, registry)),
     sealPassword: (serverId, sealed) => sealPassword({ registry, emit: life.emit }, serverId, sealed),
     hosts: new Set([host, boot?.address ?? host, ...subnets.map((subnet) => subnet.address)]),
     emit: life.emit,
@@ -65,6 +65,15 @@ export function metadataServices(
   return [new PatientListener({ listener, clock: systemClock, onRefused })]
 }
 
+/** Finds the server that has a NIC, with its pages as the registry has it now. */
+export function metadataServers(
+  registry: Registry,
+  sources: SeedSources,
+): (mac: string) => MetadataServer | undefined {
+  const memory = new PagesMemory()
+  return cachedLookup((mac) => metadataServer(mac, registry, { sources, memory }), registry.revision)
+}
+
 async function factsOf(
   address: string,
   { subnets }: Config,
@@ -81,19 +90,23 @@ async function factsOf(
   }
 }
 
-function metadataServer(mac: string, registry: Registry, sources: SeedSources): MetadataServer | undefined {
+function metadataServer(
+  mac: string,
+  registry: Registry,
+  { sources, memory }: { readonly sources: SeedSources; readonly memory: PagesMemory },
+): MetadataServer | undefined {
   const machine = registry.machines.findByMac(mac)
   const server = registry.servers.findByMachine(machine?.id ?? '')
   if (machine === undefined || server === undefined) return undefined
   const input = seedInputOf(server, machine, sources)
-  let pages: Pages | undefined
+  const records = { server, machine, image: registry.images.get(server.imageId) }
   return {
     serverId: server.id,
     serverName: server.name,
     instanceId: server.instanceId,
     macs: machine.nics.map((nic) => nic.mac),
     ownAddresses: [...staticAddresses(input), ...foreignAddresses(machine, sources.config)],
-    pages: () => (pages ??= metadataPages(input, server.sealedPassword)),
+    pages: () => memory.get(records, () => metadataPages(input, server.sealedPassword)),
     readStage: hasOnlyReads(input, server.sealedPassword) ? 'ready' : 'seed-read',
   }
 }

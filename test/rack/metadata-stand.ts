@@ -192,6 +192,14 @@ export class MetadataStand {
     })
   }
 
+  /** One request to the API of the daemon. */
+  async api(method: string, path: string, body: object): Promise<unknown> {
+    const argv = ['-sf', '--unix-socket', join(this.#dir, 'run/api.sock'), '-X', method]
+    const json = ['-H', 'content-type: application/json', '-d', JSON.stringify(body)]
+    const url = `http://localhost/ingot/v1${path}`
+    return JSON.parse((await runCommand('curl', [...argv, ...json, url], { timeoutMs: TIMEOUT_MS })).stdout)
+  }
+
   /** What was told so far, of kinds that begin so. */
   events(kind: string): EventRecord[] {
     const registry = openRegistry(join(this.#dir, 'state/registry.sqlite'), { readOnly: true })

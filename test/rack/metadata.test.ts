@@ -6,7 +6,7 @@ import { dhcpDatagram } from '../fakes/dhcp-request.js'
 import { SMALL_SEED } from '../firstboot/seed/sample-seed.js'
 import { cloudInitCode } from './cloud-init-oracle.js'
 import { readAll, type Source, type Understood } from './datasources.js'
-import { MetadataStand, type StandServer } from './metadata-stand.js'
+import { MetadataStand, type Got, type StandServer } from './metadata-stand.js'
 
 const MAC = {
   alice: '52:54:00:00:0a:01',
@@ -136,6 +136,24 @@ void t.test(title, { skip: reason ?? false }, async (t) => {
       listed.filter((one) => one !== 'password').sort(),
       names.map(({ path }) => path.split('/')[2]).sort(),
     )
+  })
+
+  await t.test('a new name is told at once, to its server alone', async (t) => {
+    await stand.api('PATCH', '/servers/carol', { name: 'caroline' })
+    t.equal((await stand.ask('carol', '/latest/meta-data/hostname')).text, 'caroline')
+    t.equal((await stand.ask('alice', '/latest/meta-data/hostname')).text, 'alice')
+  })
+
+  await t.test('a password is sealed once, as Cloudbase-Init does it', async (t) => {
+    const path = '/openstack/2013-04-04/password'
+    const post = (sealed: string): Promise<Got> => stand.ask('alice', path, '--data', sealed)
+    t.same(await stand.ask('alice', path), { status: 200, text: '' })
+    t.equal((await post('not base64')).status, 400)
+    t.equal((await post('c2VhbGVk')).status, 200)
+    t.equal((await post('b3RoZXI=')).status, 409)
+    t.same(await stand.ask('alice', path), { status: 200, text: 'c2VhbGVk' })
+    t.same(await stand.ask('dan', path), { status: 200, text: '' })
+    t.match(stand.events('server.password-sealed'), [{ serverId: 'server-alice' }])
   })
 
   await refuses(t, stand, {

@@ -3,10 +3,10 @@ import { pino } from 'pino'
 import t, { type Test } from 'tap'
 import { parseConfig } from '../../src/config.js'
 import type { DaemonEvent } from '../../src/events.js'
-import { openRegistry } from '../../src/registry/registry.js'
-import { metadataServices } from '../../src/wiring/metadata.js'
+import { openRegistry, type Registry } from '../../src/registry/registry.js'
+import { metadataServers, metadataServices } from '../../src/wiring/metadata.js'
 import { freePort } from '../rack/daemons.js'
-import { fill } from '../registry/sample-records.js'
+import { fill, IMAGE, MACHINE, SERVER } from '../registry/sample-records.js'
 
 const BOOT = '[boot]\naddress = "198.18.0.1"\n[subnet]\ncidr = "198.18.0.0/24"\n'
 
@@ -63,3 +63,60 @@ void t.test('this host itself is no server', async (t) => {
   t.equal(status, 404)
   t.match(events, [{ kind: 'metadata.refused', message: /127\.0\.0\.1: it is in no subnet that is served$/ }])
 })
+
+const [FIRST_MAC, SECOND_MAC] = MACHINE.nics.map(({ mac }) => mac) as [string, string] // it has two
+const KEY = { name: 'key', publicKey: `ssh-ed25519 ${'AAAAC3Nza'.repeat(6)}` }
+
+function lookup(t: Test, text = BOOT): { find: ReturnType<typeof metadataServers>; registry: Registry } {
+  const registry = openRegistry(':memory:')
+  t.teardown(() => registry.close())
+  fill(registry)
+  registry.servers.change(SERVER.id, { keys: [KEY] })
+  const config = parseConfig(text, 'FILE')
+  return { find: metadataServers(registry, { config, registry, networkAgent: undefined }), registry }
+}
+
+void t.test('a server is found by each NIC of its machine, and nobody by another', (t) => {
+  const { find } = lookup(t)
+  for (const mac of [FIRST_MAC, SECOND_MAC])
+    t.match(find(mac), { serverId: SERVER.id, macs: [FIRST_MAC, SECOND_MAC] })
+  t.equal(find('52:54:00:00:00:99'), undefined)
+  t.end()
+})
+
+void t.test('a change, a redeploy and the end of a server are seen at once', (t) => {
+  const { find, registry } = lookup(t)
+  const page = (path: string): string =>
+    Buffer.from(find(FIRST_MAC)?.pages().get(path)?.bytes ?? '').toString()
+  const first = page('latest/meta-data/instance-id')
+  t.equal(first, SERVER.instanceId)
+  registry.servers.change(SERVER.id, { instanceId: 'instance-2', name: 'renamed' })
+  t.equal(page('latest/meta-data/instance-id'), 'instance-2')
+  t.match(page('openstack/latest/meta_data.json'), '"uuid": "instance-2"')
+  t.match(page('nocloud/meta-data'), 'instance-2')
+  t.equal(page('latest/meta-data/hostname'), 'renamed')
+  registry.servers.change(SERVER.id, { sealedPassword: 'c2VhbGVk' })
+  t.equal(page('openstack/latest/password'), 'c2VhbGVk')
+  registry.images.change(IMAGE.id, { properties: { network_data_bond: 'always' } })
+  t.match(page('openstack/latest/network_data.json'), '"bond"')
+  registry.servers.delete(SERVER.id)
+  t.equal(find(FIRST_MAC), undefined)
+  t.end()
+})
+
+void t.test(
+  'an address without a lease is a server’s own when static, or when it is another’s to lease',
+  (t) => {
+    const own = (text: string, addressing: 'static' | 'dhcp'): readonly string[] | undefined => {
+      const { find, registry } = lookup(t, text)
+      registry.servers.delete(SERVER.id)
+      registry.servers.insert({ ...SERVER, addressing, keys: [KEY] })
+      return find(SECOND_MAC)?.ownAddresses
+    }
+    t.same(own(BOOT, 'dhcp'), [])
+    t.same(own(BOOT, 'static'), ['198.18.0.11'])
+    t.same(own(`${BOOT}mode = "proxy"\n`, 'dhcp'), ['198.18.0.11'])
+    t.same(own(`${BOOT}mode = "off"\n`, 'dhcp'), ['198.18.0.11'])
+    t.end()
+  },
+)

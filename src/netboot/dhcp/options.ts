@@ -37,6 +37,9 @@ export const OPTION = {
   clientId: { code: 61, type: bytes }, // RFC 2132 §9.14; echoed by RFC 6842
   hostName: { code: 12, type: text }, // §3.14
   classlessRoutes: { code: 121, type: classlessRoutes }, // RFC 3442
+  // [MS-DHCPE] §2.2.8: 121's bytes, under a code that is any site's own, so clients may mean something else by it
+  windowsRoutes: { code: 249, type: bytes },
+  staticRoutes: { code: 33, type: ips }, // RFC 2132 §5.8: destination and router, by turns
   mtu: { code: 26, type: u16 }, // RFC 2132 §5.1
   ntpServers: { code: 42, type: ips }, // §8.3
   domainName: { code: 15, type: text }, // RFC 2132 §3.17

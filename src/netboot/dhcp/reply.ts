@@ -1,9 +1,10 @@
 import { formatIpv4, isInSubnet, parseIpv4 } from '../../wire/ipv4.js'
 import type { Subnet } from '../../wire/ipv4.js'
+import { ByteWriter } from '../../wire/writer.js'
 import type { BootAnswer, BootClient } from '../boot-client.js'
 import { FLAG_BROADCAST, HTYPE_INFINIBAND, MESSAGE, OP, fitsFileField } from './codec.js'
 import type { DhcpPacket } from './codec.js'
-import type { ClasslessRoute } from './option-types.js'
+import { classlessRoutes, type ClasslessRoute } from './option-types.js'
 import { encapsulate } from './options.js'
 import type { Options } from './options.js'
 import { RELAY, relayAddress } from './relay-info.js'
@@ -17,6 +18,8 @@ const MTU = 26
 const NTP = 42
 const DOMAIN_SEARCH = 119
 const CLASSLESS_ROUTES = 121
+const WINDOWS_ROUTES = 249
+const STATIC_ROUTES = 33
 /** Where cloud-init looks for its data. */
 const METADATA = 0xa9fea9fe
 
@@ -174,9 +177,27 @@ function addAskedOptions(options: Options, asked: Uint8Array, policy: NetworkPol
   if (mtu !== undefined && asked.includes(MTU)) options.mtu = mtu
   if (ntpServers !== undefined && has(NTP, ntpServers)) options.ntpServers = ntpServers
   if (domainSearch !== undefined && has(DOMAIN_SEARCH, domainSearch)) options.domainSearch = domainSearch
-  if (!asked.includes(CLASSLESS_ROUTES)) return
-  const classlessRoutes = allRoutes(policy)
-  if (classlessRoutes.length > 0) options.classlessRoutes = classlessRoutes
+  addRoutes(options, asked, policy)
+}
+
+// RFC 3442: who knows 121 ignores 33. Who knows neither it nor 249 is told of the metadata address at least.
+function addRoutes(options: Options, asked: Uint8Array, policy: NetworkPolicy): void {
+  const isOnLink = isInSubnet(policy.serverAddress, policy.subnet)
+  const knowsNetworks = asked.includes(CLASSLESS_ROUTES) || asked.includes(WINDOWS_ROUTES)
+  if (!knowsNetworks) {
+    if (isOnLink && asked.includes(STATIC_ROUTES)) options.staticRoutes = [METADATA, policy.serverAddress]
+    return
+  }
+  const routes = allRoutes(policy)
+  if (routes.length === 0) return
+  if (asked.includes(CLASSLESS_ROUTES)) options.classlessRoutes = routes
+  if (asked.includes(WINDOWS_ROUTES)) options.windowsRoutes = routeBytes(routes)
+}
+
+function routeBytes(routes: readonly ClasslessRoute[]): Uint8Array {
+  const writer = new ByteWriter()
+  classlessRoutes.encode(writer, routes)
+  return writer.bytes()
 }
 
 // RFC 3442: a client that gets option 121 must ignore option 3, so the default route is among them.

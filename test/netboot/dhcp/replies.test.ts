@@ -124,3 +124,26 @@ void t.test('a BOOTREPLY is 300 bytes and knows no DHCP (RFC 1497)', (t) => {
   t.equal(options.hostName, 'web1')
   t.end()
 })
+
+void t.test('the way to the metadata address is told in each form that a client may know', (t) => {
+  const asking = (...codes: number[]): DhcpPacket['options'] => {
+    const parameterList = Uint8Array.from(codes)
+    return decodePacket(reply(dhcpRequest(MESSAGE.DISCOVER, { parameterList }))).options
+  }
+  const metadata = { destination: ip4('169.254.169.254'), prefixLength: 32, router: ip4('198.18.0.1') }
+  const windows = asking(1, 3, 33, 121, 249)
+  t.match(windows.classlessRoutes, [{}, metadata, { destination: 0, router: ip4('198.18.0.254') }])
+  const routes =
+    '080ac6120009' + // 10.0.0.0/8 via 198.18.0.9
+    '20a9fea9fec6120001' + // 169.254.169.254/32 via 198.18.0.1
+    '00c61200fe' // 0.0.0.0/0 via 198.18.0.254
+  t.equal(Buffer.from(windows.windowsRoutes ?? []).toString('hex'), routes, 'Windows')
+  t.equal(windows.staticRoutes, undefined)
+  t.same(asking(3, 249).windowsRoutes, windows.windowsRoutes, 'older Windows')
+  t.same(asking(3, 33).staticRoutes, [metadata.destination, metadata.router], 'clients of RFC 2132 alone')
+  t.same(
+    [asking(3).staticRoutes, asking(3).classlessRoutes, asking(3).router],
+    [undefined, undefined, [ip4('198.18.0.254')]],
+  )
+  t.end()
+})
