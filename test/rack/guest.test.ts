@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { runCommand } from '../../src/command.js'
-import type { ServerView } from '../../src/operator/api/schema.js'
+import type { ServerView, VolumeView } from '../../src/operator/api/schema.js'
 import { buildImage } from '../../src/rootdisk/image/build.js'
 import {
   create,
@@ -27,6 +27,9 @@ import { CACHE_DIR, Stand, until } from './stand.js'
 // script, our iSCSI target with a clone, cloud-init with our seed; then what the guest sees of our processes' deaths.
 const LIMIT_MS = 900_000
 const DEAD_MS = 5000
+/** The image has 4 GiB. */
+const GROWN = '6G'
+const GROWN_ROOT_KIB = 5.5 * 1024 * 1024
 const USER_DATA = `#cloud-config
 write_files:
   - path: /etc/ingot-guest
@@ -43,6 +46,9 @@ async function boot(t: Test, guest: Guest): Promise<void> {
   const userData = join(guest.stand.dir, 'user-data')
   await writeFile(userData, USER_DATA)
   await create(t, guest, 'debian-12', '--user-data', userData)
+  const volumes = await guest.stand.ingotJson<VolumeView[]>('volume', 'list')
+  const system = volumes.find(({ kind }) => kind === 'system')
+  await guest.stand.ingot('volume', 'grow', system?.name ?? 'none', '--size', GROWN)
   await start(t, guest)
 }
 
@@ -52,14 +58,16 @@ async function proveWhatItIs(t: Test, { stand, name, machine }: Guest): Promise<
     `lsblk -S -n -o HCTL,TRAN | grep ':0 ' | tr -s ' '
      lsblk -n -s -o TRAN "$(findmnt -no SOURCE /)" | tr -d ' \n'; echo
      hostname
-     cat /etc/ingot-guest
+     cat /etc/ingot-guest; echo
+     df --output=size / | tail -n 1
      cloud-init status --wait`,
   )
-  const [disk = '', root = '', host, userData, cloudInit = ''] = facts.split('\n')
+  const [disk = '', root = '', host, userData, sizeKib, cloudInit = ''] = facts.split('\n')
   t.match(disk, /:0 iscsi/, 'LUN 0 is an iSCSI disk')
   t.equal(root, 'iscsi', 'the root file system is on it')
   t.equal(host, name, 'the host name is the server name')
   t.equal(userData, 'user data ran', 'the user data ran')
+  t.ok(Number(sizeKib) > GROWN_ROOT_KIB, `the root took the whole of the larger disk: ${sizeKib ?? ''} KiB`)
   t.match(cloudInit, /status: done/, 'cloud-init is done')
   const check = await stand.ssh(machine.ip, 'sdi-inic-check || true')
   t.notMatch(check, /^wrong/m, 'nothing is wrong with how it keeps its root disk')

@@ -33,6 +33,6 @@ chroot "$root" systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer dp
 	e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-pstore.service
 
 rm -rf "$root"/var/cache/apt/*.bin "$root"/var/lib/apt/lists/*_* "$root"/var/log/apt "$root"/var/log/*.log \
-	"$root"/vmlinuz.old "$root"/initrd.img.old
+	"$root"/vmlinuz.old "$root"/initrd.img.old "$root"/var/cache/ldconfig/aux-cache
 # Identity is made by each server for itself.
 sh "$INGOT_CLEAN" --root "$root" >/dev/null

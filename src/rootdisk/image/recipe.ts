@@ -9,8 +9,8 @@ import { PLUGINS_DIR, shippedFolder } from './shipped.js'
 export interface Recipe {
   /** The folders that make the recipe, the one that extends no other first. Each may have an `overlay`. */
   readonly folders: readonly string[]
-  /** What builds it: mmdebstrap. */
-  readonly kind: 'debian'
+  /** mmdebstrap's: `minbase` installs a system, `extract` unpacks packages for the recipe's customize.sh to use. */
+  readonly variant: 'minbase' | 'extract'
   /** What GRUB's entry is called: `Debian GNU/Linux 12`. */
   readonly title: string
   /** Debian suite: `bookworm`. */
@@ -20,7 +20,7 @@ export interface Recipe {
   readonly plugins: readonly string[]
   readonly pluginsDir: string
   /** What configures the guest's NICs. */
-  readonly network: 'netplan' | 'networkd' | 'ifupdown' | 'networkmanager'
+  readonly network: 'netplan' | 'networkd' | 'ifupdown' | 'networkmanager' | 'none'
   /** Whom the seed's keys let in. */
   readonly defaultUser: string
   /** What the disk has loaders for. */
@@ -34,6 +34,8 @@ export interface Recipe {
   /** Beside `root=` and `ro`, apart by single blanks. */
   readonly kernelArguments: string
   readonly grubModules: readonly string[]
+  /** Files (patterns of whole paths) in which two builds may differ, and why is said in docs/operations.md. */
+  readonly varies: readonly string[]
   /** SHA-256 (hex) of everything that decides what the image will contain, but for the packages' versions. */
   readonly digest: string
 }

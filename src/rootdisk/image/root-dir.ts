@@ -1,14 +1,17 @@
 import { existsSync } from 'node:fs'
 import { cp, mkdir, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { runCommand } from '../../command.js'
+import { runCommand, type CommandOptions } from '../../command.js'
 import { grubConfig } from './grub-config.js'
 import { hostSources } from './host-sources.js'
+import { EPOCH_SECONDS, TIME } from './fixed-identity.js'
 import { CLEANER, type Recipe } from './recipe.js'
 
 const PACKAGES_TIMEOUT_MS = 1_200_000
-const PLUGINS_TIMEOUT_MS = 60_000
+const STEP_TIMEOUT_MS = 60_000
 
+// In a PID namespace of its own, so that an abort leaves no apt or dpkg behind.
+const ISOLATED = ['--pid', '--fork', '--kill-child=SIGKILL', '--mount-proc', 'mmdebstrap']
 // Hooks are shell text; what varies comes through the environment, so no quoting is needed.
 const SETUP = 'sh "$INGOT_SCRIPTS/setup.sh" "$1"'
 const CUSTOMIZE = 'sh "$INGOT_SCRIPTS/customize.sh" "$1"'
@@ -23,25 +26,56 @@ const NO_DOCUMENTS = [
 /** Fills `workDir/root` with the recipe's system, and returns that path. Needs root and mmdebstrap. */
 export async function makeRootDir(recipe: Recipe, workDir: string, signal?: AbortSignal): Promise<string> {
   const rootDir = path.join(workDir, 'root')
-  const overlay = await makeOverlay(recipe, workDir)
   const sourcesList = path.join(workDir, 'sources.list')
   const sources = [...(await sourcesOf(recipe.suite)), ...(await pluginSource(recipe, workDir))]
   await writeFile(sourcesList, sources.map((line) => `${line}\n`).join(''))
-  // In a PID namespace of its own, so that an abort leaves no apt or dpkg behind.
-  const isolated = ['--pid', '--fork', '--kill-child=SIGKILL', '--mount-proc', 'mmdebstrap']
+  const env = {
+    ...scriptEnvironment(recipe),
+    ...TIME,
+    INGOT_OVERLAY: await makeOverlay(recipe, workDir),
+    TMPDIR: workDir,
+  }
+  const running = { timeoutMs: PACKAGES_TIMEOUT_MS, env, ...(signal === undefined ? {} : { signal }) }
+  const system = [recipe.suite, rootDir, sourcesList]
+  await runCommand('unshare', [...ISOLATED, ...debstrapOptions(recipe), ...system], running)
+  if (recipe.variant === 'extract') await runCommand('sh', [customizeScript(recipe), rootDir], running)
+  await settleTimes(rootDir, running)
+  return rootDir
+}
+
+function debstrapOptions(recipe: Recipe): readonly string[] {
   const packages = [...recipe.packages, ...recipe.plugins.map((name) => `ingot-${name}`)]
-  const options = [
-    ...['--mode=root', '--variant=minbase', '--format=directory'],
+  const hooks = [`--essential-hook=${SETUP}`, `--customize-hook=${CUSTOMIZE}`]
+  return [
+    ...['--mode=root', `--variant=${recipe.variant}`, '--format=directory'],
+    // customize.sh does that, and leaves machine-id empty: "uninitialized" would have systemd preset every unit
+    '--skip=cleanup/reproducible',
     ...NO_DOCUMENTS.map((option) => `--dpkgopt=${option}`),
     `--include=${packages.join(',')}`,
-    ...[`--essential-hook=${SETUP}`, `--customize-hook=${CUSTOMIZE}`],
+    // of unpacked packages nothing can run in a hook, and hooks would see the host's /dev in the new root
+    ...(recipe.variant === 'extract' ? [] : hooks),
   ]
-  await runCommand('unshare', [...isolated, ...options, recipe.suite, rootDir, sourcesList], {
-    timeoutMs: PACKAGES_TIMEOUT_MS,
-    ...(signal === undefined ? {} : { signal }),
-    env: { ...scriptEnvironment(recipe), INGOT_OVERLAY: overlay, TMPDIR: workDir },
-  })
-  return rootDir
+}
+
+function customizeScript({ folders: [scripts = ''] }: Recipe): string {
+  return path.join(scripts, 'customize.sh')
+}
+
+/** No file is younger than what every build calls its day. */
+async function settleTimes(rootDir: string, running: CommandOptions): Promise<void> {
+  const argv = [
+    rootDir,
+    '-newermt',
+    `@${EPOCH_SECONDS}`,
+    '-exec',
+    'touch',
+    '-h',
+    '-d',
+    `@${EPOCH_SECONDS}`,
+    '{}',
+    '+',
+  ]
+  await runCommand('find', argv, running)
 }
 
 function scriptEnvironment({
@@ -87,7 +121,7 @@ async function pluginSource({ plugins, pluginsDir }: Recipe, workDir: string): P
   if (plugins.length === 0) return []
   const debs = path.join(workDir, 'plugins')
   await runCommand('sh', [path.join(pluginsDir, 'package.sh'), debs, ...plugins], {
-    timeoutMs: PLUGINS_TIMEOUT_MS,
+    timeoutMs: STEP_TIMEOUT_MS,
   })
   // `copy:` and not `file:`, which the dpkg inside the new root could not read
   return [`deb [trusted=yes] copy:${debs} ./`]
