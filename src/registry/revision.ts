@@ -3,8 +3,8 @@ import type { Database } from 'better-sqlite3'
 const TABLES = ['machines', 'nics', 'servers', 'images']
 
 /**
- * Counts the changes of machines, NICs, servers and images, whoever makes them (a cascade too): what was looked up at another
- * count may be stale. A change that is rolled back counts as well.
+ * Counts the changes of machines, NICs, servers and images, whoever makes them (a cascade too): what was looked up at
+ * another count may be stale. A change that is rolled back counts as well.
  */
 export function countChanges(db: Database): () => number {
   let count = 0
