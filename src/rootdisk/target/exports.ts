@@ -21,7 +21,6 @@ export interface ReloadResult {
   readonly removed: readonly string[]
   /** Those that show another system disk than before. */
   readonly replaced: readonly string[]
-  readonly seedsBehind: readonly SeedFailure[]
 }
 
 /** The targets that should exist, read from the registry; one a server. */
@@ -52,10 +51,12 @@ export class Exports {
     return [...this.#targets.values()]
   }
 
-  /**
-   * Reads the registry again. Targets that stay are replaced only where their sessions cannot tell; seed disks that
-   * are open have the bytes of now.
-   */
+  /** Gives the seed disks that are open the bytes of now; those that could not be. */
+  followSeeds(): Promise<SeedFailure[]> {
+    return this.#seeds.follow((id) => this.#sources.registry.servers.get(id))
+  }
+
+  /** Reads the registry again. Targets that stay are replaced only where their sessions cannot tell. */
   reload(): ReloadResult {
     const { registry } = this.#sources
     const next = new Map<string, TargetSpec>()
@@ -69,7 +70,6 @@ export class Exports {
       added: [...next.keys()].filter((iqn) => !before.has(iqn)),
       removed: [...before.keys()].filter((iqn) => !next.has(iqn)),
       replaced: [...next].filter(([iqn, spec]) => isOtherDisk(before.get(iqn), spec)).map(([iqn]) => iqn),
-      seedsBehind: this.#seeds.follow((id) => registry.servers.get(id)),
     }
   }
 

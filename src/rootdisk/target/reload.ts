@@ -20,7 +20,7 @@ export interface ReloadParts {
 }
 
 /** What a reload did. */
-export interface ReloadReport extends Pick<ReloadResult, 'added' | 'removed' | 'replaced'> {
+export interface ReloadReport extends ReloadResult {
   readonly volumes: FollowResult
 }
 
@@ -41,16 +41,15 @@ export async function reload(
   const result = exports.reload()
   await drop([...result.removed, ...result.replaced, ...elsewhere.iqns])
   const followed = await volumes.follow()
+  for (const { iqn, message } of await exports.followSeeds()) {
+    emit({ kind: 'seed.behind', message: `the seed disk goes on as it was: ${message}`, iqn })
+  }
   const displaced = followed.failed.filter(({ mustClose }) => mustClose)
   await drop(displaced.flatMap(({ volumeId }) => exports.showing(volumeId)))
   await Promise.all(portals.map((portal) => portal.refresh()))
   const failed = followed.failed.filter(({ volumeId }) => volumes.openIds.includes(volumeId))
   for (const failure of failed) emit(eventOf(failure, exports))
-  const { seedsBehind, ...changed } = result
-  for (const { iqn, message } of seedsBehind) {
-    emit({ kind: 'seed.behind', message: `the seed disk goes on as it was: ${message}`, iqn })
-  }
-  return { ...changed, volumes: { ...followed, failed } }
+  return { ...result, volumes: { ...followed, failed } }
 }
 
 function eventOf({ volumeId, message }: FollowFailure, exports: Exports): DaemonEvent {

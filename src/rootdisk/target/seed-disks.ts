@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import type { ServerRecord } from '../../registry/records.js'
 import type { BlockDevice } from '../block-device.js'
 import { BufferDisk, type DiskContent } from './buffer-disk.js'
@@ -44,18 +45,21 @@ export class SeedDisks {
 
   /**
    * Gives those that are open the bytes of now, whatever reads them; one that cannot be rendered stays as it was.
+   * One at a time, with turns for others between them: a fleet's disks are served by this event loop.
    * @param serverOf the records of now
    */
-  follow(serverOf: (id: string) => ServerRecord | undefined): SeedFailure[] {
-    return [...this.#open].flatMap(([id, seed]) => {
+  async follow(serverOf: (id: string) => ServerRecord | undefined): Promise<SeedFailure[]> {
+    const failures: SeedFailure[] = []
+    for (const [id, seed] of [...this.#open]) {
       const server = serverOf(id)
       try {
         if (server !== undefined) this.#bringTo(seed, server)
-        return []
       } catch (err) {
-        return [{ iqn: server?.iqn ?? '', message: err instanceof Error ? err.message : String(err) }]
+        failures.push({ iqn: server?.iqn ?? '', message: err instanceof Error ? err.message : String(err) })
       }
-    })
+      await setImmediate()
+    }
+    return failures
   }
 
   #render(server: ServerRecord): OpenSeed {

@@ -41,7 +41,10 @@ class Bench {
     this.exports = new Exports({
       registry: this.registry,
       openVolume: (id) => this.volumes.acquire(id),
-      renderSeed: ({ name }) => Buffer.from(name.padEnd(512)),
+      renderSeed: ({ name }) => {
+        if (name === 'broken') throw new Error('no such network')
+        return Buffer.from(name.padEnd(512))
+      },
       seedRevision: ({ name }) => name,
       seedNaa: () => '33',
     })
@@ -135,4 +138,18 @@ void t.test('a volume that cannot follow goes on, and an event of its server say
   t.match(bench.events, [{ kind: 'volume.behind', iqn: SERVER.iqn, message: /goes on as it was: .*ENOENT/ }])
   t.same(bench.told, ['refresh', 'refresh'], 'its session stays')
   await bench.device?.write(0, new Uint8Array(4096))
+})
+
+void t.test('a seed disk that cannot be rendered goes on, and an event of its server says why', async (t) => {
+  const bench = new Bench(t)
+  await bench.login()
+  const seed = await bench.exports.find(SERVER.iqn)?.luns[1]?.open()
+  bench.registry.servers.change(SERVER.id, { name: 'broken' })
+  t.match(await bench.reload(), { added: [], removed: [], replaced: [] })
+  const message = 'the seed disk goes on as it was: no such network'
+  t.match(bench.events, [{ kind: 'seed.behind', iqn: SERVER.iqn, message }])
+  const head = Buffer.alloc(SERVER.name.length)
+  await seed?.read(0, head)
+  t.equal(head.toString(), SERVER.name)
+  await seed?.close()
 })
