@@ -11,6 +11,8 @@ import { checkName } from './names.js'
 import { expectKernel } from './signed-boot.js'
 import type { WishState } from './wish-state.js'
 
+const MOST_NICS = 16
+
 /** Where a NIC is plugged in, as option 82 of the switch says: text, or hex after `0x`. */
 export interface SwitchPort {
   readonly circuitId?: string | undefined
@@ -45,6 +47,9 @@ export interface NewMachine {
 /** What may change of the ways that a machine is wired; what is left out stays. */
 export interface WiringChange {
   readonly roles?: readonly Required<Pick<NewNic, 'mac' | 'role'>>[] | undefined
+  readonly added?: readonly NewNic[] | undefined
+  /** MACs. */
+  readonly removed?: readonly string[] | undefined
   readonly inic?: MachineRecord['inic'] | undefined
 }
 
@@ -79,8 +84,6 @@ export class Machines {
   /** Enrols a machine. @throws DaemonError INVALID_INPUT, NAME_TAKEN, MAC_TAKEN, ADDRESS_TAKEN */
   add(input: NewMachine): MachineRecord {
     checkName('name', input.name)
-    if (input.nics.length === 0)
-      throw new DaemonError('INVALID_INPUT', 'nics: a machine has at least one NIC')
     const id = randomUUID()
     const machine: MachineRecord = {
       id,
@@ -91,21 +94,11 @@ export class Machines {
       loader: input.loader === undefined ? undefined : checkLoader(input.loader),
       inic: input.inic ?? 'nic',
       consoleFile: input.consoleFile,
-      nics: input.nics.map((nic, position) => ({
-        machineId: id,
-        position,
-        mac: checkMac(nic.mac),
-        ip: nic.ip === undefined ? undefined : this.#checkIp(nic.ip),
-        switchPort: nic.switchPort === undefined ? undefined : checkSwitchPort(nic.switchPort),
-        role: nic.role ?? 'tenant',
-      })),
+      nics: input.nics.map((nic, position) => this.#nicOf(nic, id, position)),
       createdMs: this.#deps.clock.nowMs(),
     }
     checkBmc(input)
-    if (machine.nics[0]?.ip === undefined) {
-      throw new DaemonError('INVALID_INPUT', 'nics[0].ip: the NIC that boots needs a fixed address')
-    }
-    checkRoles(machine)
+    checkNics(machine.nics)
     this.#registry.machines.insert(machine)
     return machine
   }
@@ -141,23 +134,19 @@ export class Machines {
   }
 
   /**
-   * Gives NICs their roles and says how the root disk comes; the seed of the machine's server follows at once.
-   * @throws DaemonError NOT_FOUND; INVALID_INPUT when no tenant NIC were left, or the server's network needs one
+   * Changes NICs and says how the root disk comes; the seed of the machine's server follows at once.
+   * @throws DaemonError NOT_FOUND, MAC_TAKEN, ADDRESS_TAKEN; INVALID_INPUT when no tenant NIC were left, or the
+   * server's network needs one that goes
    */
-  async setWiring(idOrName: string, { roles = [], inic }: WiringChange): Promise<MachineRecord> {
+  async setWiring(idOrName: string, change: WiringChange): Promise<MachineRecord> {
     const { checkSeed, wishes } = this.#deps
     const before = this.get(idOrName)
-    const roleOf = new Map(roles.map(({ mac, role }) => [ownMac(before, mac), role]))
-    const nics = before.nics.map((nic) => ({ ...nic, role: roleOf.get(nic.mac) ?? nic.role }))
-    const after = { ...before, nics, inic: inic ?? before.inic }
-    checkRoles(after)
+    const after = { ...before, nics: this.#changedNics(before, change), inic: change.inic ?? before.inic }
+    checkNics(after.nics)
     const { machines, servers } = this.#registry
     const server = servers.findByMachine(after.id)
     if (server !== undefined) checkSeed(server, after)
-    this.#registry.transaction(() => {
-      for (const { mac, role } of nics) machines.setRole(mac, role)
-      machines.setInic(after.id, after.inic)
-    })
+    machines.setWiring(after)
     if (server !== undefined) await wishes.applyWhenUp()
     return after
   }
@@ -175,6 +164,31 @@ export class Machines {
       throw new DaemonError('IN_USE', `machine ${machine.name} runs server ${server.name}: delete that first`)
     }
     this.#registry.machines.delete(machine.id)
+  }
+
+  #nicOf(nic: NewNic, machineId: string, position: number): NicRecord {
+    return {
+      machineId,
+      position,
+      mac: checkMac(nic.mac),
+      ip: nic.ip === undefined ? undefined : this.#checkIp(nic.ip),
+      switchPort: nic.switchPort === undefined ? undefined : checkSwitchPort(nic.switchPort),
+      role: nic.role ?? 'tenant',
+    }
+  }
+
+  /** The first NIC stays the first: firmware boots from it. */
+  #changedNics(machine: MachineRecord, { roles = [], added = [], removed = [] }: WiringChange): NicRecord[] {
+    const roleOf = new Map(roles.map(({ mac, role }) => [ownMac(machine, mac), role]))
+    const gone = new Set(removed.map((mac) => ownMac(machine, mac)))
+    if (gone.has(machine.nics[0]?.mac ?? ''))
+      throw new DaemonError('INVALID_INPUT', 'remove_nics: firmware boots from the first NIC, which stays')
+    const kept = machine.nics.filter(({ mac }) => !gone.has(mac))
+    const last = machine.nics.at(-1)?.position ?? -1
+    return [
+      ...kept.map((nic) => ({ ...nic, role: roleOf.get(nic.mac) ?? nic.role })),
+      ...added.map((nic, index) => this.#nicOf(nic, machine.id, last + 1 + index)),
+    ]
   }
 
   #checkIp(text: string): string {
@@ -204,8 +218,12 @@ function ownMac({ name, nics }: MachineRecord, text: string): string {
   throw new DaemonError('NOT_FOUND', `nics: machine ${name} has no NIC ${mac}`)
 }
 
-/** A guest has to be reached somehow. */
-function checkRoles({ nics }: MachineRecord): void {
+/** Firmware boots from the first, and a guest has to be reached somehow. */
+function checkNics(nics: readonly NicRecord[]): void {
+  if (nics.length === 0 || nics.length > MOST_NICS)
+    throw new DaemonError('INVALID_INPUT', `nics: a machine has 1 to ${MOST_NICS} NICs, got ${nics.length}`)
+  if (nics[0]?.ip === undefined)
+    throw new DaemonError('INVALID_INPUT', 'nics[0].ip: the NIC that boots needs a fixed address')
   if (nics.some(({ role }) => role === 'tenant')) return
   throw new DaemonError('INVALID_INPUT', 'nics: expected one NIC of role tenant at least, all are storage')
 }

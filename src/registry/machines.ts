@@ -26,7 +26,7 @@ export class Machines {
   readonly #nics: Statement<[string], Row<NicRecord>>
   readonly #allNics: Statement<[], Row<NicRecord>>
   readonly #setSwitchPort: Statement<[{ id: string; switchPort: string | null }]>
-  readonly #setRole: Statement<[{ mac: string; role: string }]>
+  readonly #deleteNics: Statement<[string]>
   readonly #setInic: Statement<[{ id: string; inic: string }]>
   readonly #setLoader: Statement<[{ id: string; loader: string | null }]>
   readonly #withoutIp: Statement<[], number>
@@ -53,7 +53,7 @@ export class Machines {
     this.#setSwitchPort = db.prepare(
       'UPDATE nics SET switch_port = @switchPort WHERE machine_id = @id AND position = 0',
     )
-    this.#setRole = db.prepare('UPDATE nics SET role = @role WHERE mac = @mac')
+    this.#deleteNics = db.prepare('DELETE FROM nics WHERE machine_id = ?')
     this.#setInic = db.prepare('UPDATE machines SET inic = @inic WHERE id = @id')
     this.#setLoader = db.prepare('UPDATE machines SET loader = @loader WHERE id = @id')
     this.#withoutIp = db.prepare<[], number>('SELECT count(*) FROM nics WHERE ip IS NULL').pluck()
@@ -120,16 +120,18 @@ export class Machines {
     if (changes === 0) throw new DaemonError('NOT_FOUND', `no machine has the id ${id}`)
   }
 
-  /** Gives a NIC a role; `mac` as `parseMac` gives it. @throws DaemonError NOT_FOUND */
-  setRole(mac: string, role: NicRecord['role']): void {
-    const { changes } = refusing({ mac }, () => this.#setRole.run({ mac, role }))
-    if (changes === 0) throw new DaemonError('NOT_FOUND', `no machine has the NIC ${mac}`)
-  }
-
-  /** Says how a machine's root disk comes. @throws DaemonError NOT_FOUND */
-  setInic(id: string, inic: MachineRecord['inic']): void {
-    const { changes } = refusing({ id }, () => this.#setInic.run({ id, inic }))
-    if (changes === 0) throw new DaemonError('NOT_FOUND', `no machine has the id ${id}`)
+  /**
+   * Gives a machine these nics instead of those it had, and says how its root disk comes; all or nothing.
+   * @throws DaemonError NOT_FOUND, MAC_TAKEN, ADDRESS_TAKEN
+   */
+  setWiring({ id, inic, nics }: Pick<MachineRecord, 'id' | 'inic' | 'nics'>): void {
+    const replaceAll = this.#db.transaction(() => {
+      if (this.#setInic.run({ id, inic }).changes === 0)
+        throw new DaemonError('NOT_FOUND', `no machine has the id ${id}`)
+      this.#deleteNics.run(id)
+      for (const nic of nics) refusing(nic, () => this.#insertNic.run(nic))
+    })
+    refusing({ id }, () => replaceAll.immediate())
   }
 
   /** Gives a machine a loader of its own, or the table's again. @throws DaemonError NOT_FOUND */

@@ -108,3 +108,34 @@ void t.test('roles of NICs are checked, written, and followed by the seed of the
   const allStorage = { ...nics[0], role: 'storage' } as never
   t.throws(() => machines.add({ name: 'x', firmware: 'bios', nics: [allStorage] }), { message: /^nics: / })
 })
+
+void t.test('NICs come and go but for the first, and a refusal leaves them as they were', async (t) => {
+  const { machines } = bench(t)
+  addMachine(machines, 1)
+  const names = (): unknown => machines.get('m1').nics.map(({ mac, position }) => [mac, position])
+  const [first, second, third] = ['52:54:00:00:00:01', '52:54:00:00:02:02', '52:54:00:00:02:03']
+  await machines.setWiring('m1', {
+    added: [
+      { mac: second, ip: '198.18.0.60' },
+      { mac: third, role: 'storage' },
+    ],
+  })
+  const all = [
+    [first, 0],
+    [second, 1],
+    [third, 2],
+  ]
+  t.strictSame(names(), all)
+  const refused: readonly (readonly [change: Parameters<typeof machines.setWiring>[1], code: string])[] = [
+    [{ removed: [first] }, 'INVALID_INPUT'],
+    [{ removed: ['52:54:00:00:09:09'] }, 'NOT_FOUND'],
+    [{ added: [{ mac: second }] }, 'MAC_TAKEN'],
+    [{ removed: [third], added: [{ mac: third, ip: '198.18.0.60' }] }, 'ADDRESS_TAKEN'],
+    [{ added: [{ mac: '52:54:00:00:02:04', ip: '10.0.0.1' }] }, 'INVALID_INPUT'],
+    [{ added: Array.from({ length: 14 }, (_, n) => ({ mac: `52:54:00:00:03:${10 + n}` })) }, 'INVALID_INPUT'],
+  ]
+  for (const [change, code] of refused) await t.rejects(machines.setWiring('m1', change), { code })
+  t.strictSame(names(), all)
+  await machines.setWiring('m1', { removed: [second], added: [{ mac: '52:54:00:00:02:04' }] })
+  t.strictSame(names(), [all[0], all[2], ['52:54:00:00:02:04', 3]])
+})

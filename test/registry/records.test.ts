@@ -318,14 +318,20 @@ void t.test("an image's properties and inspection are written, and the rest stay
   t.end()
 })
 
-void t.test('a NIC is of the tenant until it is made a storage NIC', (t) => {
+void t.test('a machine has the NICs that it was given last', (t) => {
   const { machines } = opened()
-  machines.setRole('52:54:00:00:00:02', 'storage')
-  t.same(
-    machines.get(MACHINE.id)?.nics.map(({ role }) => role),
-    ['tenant', 'storage'],
-  )
-  t.throws(() => machines.setRole('52:54:00:00:00:99', 'storage'), { code: 'NOT_FOUND' })
+  const [first, second] = MACHINE.nics
+  if (first === undefined || second === undefined) throw new Error('the sample machine has two NICs')
+  const storage = { ...second, role: 'storage' as const }
+  machines.setWiring({ ...MACHINE, inic: 'card', nics: [first, storage] })
+  t.strictSame(machines.get(MACHINE.id), { ...MACHINE, inic: 'card', nics: [first, storage] })
+  const other = { ...second, mac: '52:54:00:00:00:77' }
+  machines.setWiring({ ...MACHINE, nics: [first, other] })
+  t.same([machines.findByMac(second.mac), machines.findByMac(other.mac)?.id], [undefined, MACHINE.id])
+  const twice = { ...other, position: 2 }
+  t.throws(() => machines.setWiring({ ...MACHINE, nics: [first, other, twice] }), { code: 'MAC_TAKEN' })
+  t.strictSame(machines.get(MACHINE.id)?.nics, [first, other], 'nothing is changed then')
+  t.throws(() => machines.setWiring({ ...MACHINE, id: 'none' }), { code: 'NOT_FOUND' })
   t.end()
 })
 

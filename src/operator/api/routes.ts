@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import type { ImageDescription, Images } from '../../control/images.js'
-import type { Machines, SwitchPort } from '../../control/machines.js'
+import type { Machines, NewNic, SwitchPort } from '../../control/machines.js'
 import { DaemonError } from '../../errors.js'
 import { diskRoutes, type DiskDeps } from './disk-routes.js'
 import { doctorRoutes, type DoctorDeps } from './doctor-routes.js'
@@ -40,11 +40,16 @@ function switchPort(body: { circuit_id?: string; remote_id?: string }): SwitchPo
   return { circuitId: body.circuit_id, remoteId: body.remote_id }
 }
 
+function nicOf({ mac, ip, role, switch_port: port }: NewMachineBody['nics'][number]): NewNic {
+  return { mac, ip, role, switchPort: port && switchPort(port) }
+}
+
 async function changeMachine(machines: Machines, id: string, body: MachineChange): Promise<void> {
-  const { loader, switch_port: port, nics, inic } = body
+  const { loader, switch_port: port, nics: roles, add_nics, remove_nics: removed, inic } = body
   if (loader !== undefined) machines.setLoader(id, loader ?? undefined)
   if (port !== undefined) machines.setSwitchPort(id, port === null ? undefined : switchPort(port))
-  if (nics !== undefined || inic !== undefined) await machines.setWiring(id, { roles: nics, inic })
+  const wiring = { roles, added: add_nics?.map(nicOf), removed, inic }
+  if (Object.values(wiring).some((each) => each !== undefined)) await machines.setWiring(id, wiring)
 }
 
 function machineRoutes(app: FastifyInstance, { registry, machines }: ApiDeps): void {
@@ -63,9 +68,7 @@ function machineRoutes(app: FastifyInstance, { registry, machines }: ApiDeps): v
     } = request.body
     const machine = machines.add({
       name,
-      nics: nics.map(({ mac, ip, role, switch_port: port }) => {
-        return { mac, ip, role, switchPort: port && switchPort(port) }
-      }),
+      nics: nics.map(nicOf),
       firmware,
       bmcUrl: bmc_url,
       bmcCredentialsFile: bmc_credentials_file,

@@ -19,23 +19,22 @@ const SwitchPort = Type.Object(
 const Role = Type.Union([Type.Literal('tenant'), Type.Literal('storage')])
 const Inic = Type.Union([Type.Literal('nic'), Type.Literal('card')])
 
+const NewNic = Type.Object(
+  {
+    mac: Type.String({ maxLength: 32 }),
+    ip: Type.Optional(Type.String({ maxLength: 32 })),
+    switch_port: Type.Optional(SwitchPort),
+    role: Type.Optional(Role),
+  },
+  strict,
+)
+
 /** POST /machines */
 export const NewMachineBody = Type.Object(
   {
     name: Name,
     firmware: Type.Optional(Type.Union([Type.Literal('bios'), Type.Literal('uefi')])),
-    nics: Type.Array(
-      Type.Object(
-        {
-          mac: Type.String({ maxLength: 32 }),
-          ip: Type.Optional(Type.String({ maxLength: 32 })),
-          switch_port: Type.Optional(SwitchPort),
-          role: Type.Optional(Role),
-        },
-        strict,
-      ),
-      { minItems: 1, maxItems: 16 },
-    ),
+    nics: Type.Array(NewNic, { minItems: 1, maxItems: 16 }),
     bmc_url: Type.Optional(Type.String({ maxLength: 512 })),
     bmc_credentials_file: Type.Optional(Type.String({ maxLength: 4096 })),
     console_file: Type.Optional(Type.String({ maxLength: 4096 })),
@@ -58,6 +57,8 @@ export const MachineChange = Type.Object(
     nics: Type.Optional(
       Type.Array(Type.Object({ mac: Type.String({ maxLength: 32 }), role: Role }, strict), { maxItems: 16 }),
     ),
+    add_nics: Type.Optional(Type.Array(NewNic, { maxItems: 16 })),
+    remove_nics: Type.Optional(Type.Array(Type.String({ maxLength: 32 }), { maxItems: 16 })),
     inic: Type.Optional(Inic),
   },
   strict,

@@ -24,6 +24,8 @@ interface SetOptions {
   readonly switchPort?: false
   readonly nic?: string[]
   readonly role?: string
+  readonly addNic?: string[]
+  readonly removeNic?: string[]
   readonly inic?: string
 }
 
@@ -113,6 +115,8 @@ function setCommand(machine: Command, cli: Cli): void {
     .option('--remote-id <id>', 'switch of the first NIC (option 82.2): text, or hex after 0x')
     .option('--no-switch-port', 'known by MAC alone')
     .option('--nic <mac...>', 'the NICs that get the role')
+    .option('--add-nic <nic...>', 'MAC[,ip=ADDRESS][,role=tenant|storage], after those it has')
+    .option('--remove-nic <mac...>', 'any but the first, which firmware boots from')
     .addOption(new Option('--role <role>', 'of the NICs').choices(['tenant', 'storage']))
     .addOption(INIC)
     .action(async (id: string, options: SetOptions) => {
@@ -121,6 +125,8 @@ function setCommand(machine: Command, cli: Cli): void {
         loader: options.loader === false ? null : options.loader,
         switch_port: port,
         nics: rolesOf(options),
+        add_nics: options.addNic?.map(toNic),
+        remove_nics: options.removeNic,
         inic: options.inic,
       }
       if (Object.values(body).every((value) => value === undefined))
