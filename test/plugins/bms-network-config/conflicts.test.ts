@@ -152,6 +152,29 @@ void t.test('what defines other interfaces stays', async (t) => {
   t.notOk(readdirSync(join(guest.root, 'var/lib/ingot/network')).includes('aside'))
 })
 
+void t.test("ifupdown's main file is made to read ours, or made at all", async (t) => {
+  const folder = t.testdir()
+  const minimal = `source /etc/network/interfaces.d/*\n\n${LO}`
+  const cases: readonly (readonly [string, string | undefined, string])[] = [
+    ['missing', undefined, minimal],
+    [
+      'reads others',
+      `source interfaces.d/*.cfg\n${LO}`,
+      `source interfaces.d/*.cfg\n${LO}\nsource /etc/network/interfaces.d/50-ingot\n`,
+    ],
+    ['reads the folder', `source-directory interfaces.d\n${LO}`, `source-directory interfaces.d\n${LO}`],
+    ['garbled', 'source /etc/network/interfaces.d/*\nauto lo\n  x y\n', minimal],
+  ]
+  for (const [name, text, expected] of cases) {
+    const guest = new GuestTree(join(folder, name), 'ifupdown')
+    guest.wish(documentOf('static'))
+    if (text !== undefined) guest.write('etc/network/interfaces', text)
+    await guest.run(['--early'], 'programs')
+    t.equal(guest.read('etc/network/interfaces'), expected, name)
+    t.match((await guest.run(['--early'], 'programs')).stdout, /^nothing to do/, name)
+  }
+})
+
 void t.test('a storage NIC is kept from every back end that is there', async (t) => {
   const guest = new GuestTree(t.testdir(), 'ifupdown')
   guest.wish(documentOf('storage-nic'))
