@@ -39,13 +39,13 @@ def probe(source, scratch):
     ds = init.datasource
     userdata = ds.get_userdata_raw()
     if "phone_home" in cfg:
-        cc_phone_home.handle("phone-home", cfg, init.cloudify(), logging.getLogger(), [])
+        run(cc_phone_home, "phone-home", cfg, init.cloudify())
     names = ("phone_home", "runcmd", "users", "write_files", "password", "chpasswd", "ssh_pwauth")
     return {
         "source": type(ds).__name__,
         "instanceId": ds.get_instance_id(),
-        "hostname": ds.get_hostname().hostname,
-        "fqdn": ds.get_hostname(fqdn=True).hostname,
+        "hostname": name_of(ds.get_hostname()),
+        "fqdn": name_of(ds.get_hostname(fqdn=True)),
         "availabilityZone": ds.availability_zone,
         "randomSeed": (ds.metadata or {}).get("random_seed") is not None,
         "sshKeys": ds.get_public_ssh_keys(),
@@ -63,12 +63,27 @@ def password_set(cfg, init):
     given = []
     distro = init.cloudify().distro
     distro.chpasswd = lambda users, hashed: given.append([[list(user) for user in users], hashed])
+    # Up to 22.1 a function of its own, of lines.
+    cc_set_passwords.chpasswd = lambda _distro, lines, hashed=False: distro.chpasswd(
+        [line.split(":", 1) for line in lines.splitlines()], hashed
+    )
     distro.expire_passwd = lambda user: given.append(["expired", user])
-    cc_set_passwords.handle_ssh_pwauth = lambda *_: None
+    cc_set_passwords.handle_ssh_pwauth = lambda *_, **__: None
     cloud = init.cloudify()
     cloud.distro = distro
-    cc_set_passwords.handle("set-passwords", cfg, cloud, logging.getLogger(), [])
+    run(cc_set_passwords, "set-passwords", cfg, cloud)
     return given
+
+
+def run(module, name, cfg, cloud):
+    """A module's handler, which had a logger between the two last arguments up to 22.4."""
+    takes = module.handle.__code__.co_argcount
+    module.handle(*[name, cfg, cloud, *([logging.getLogger()] if takes == 5 else []), []])
+
+
+def name_of(answer):
+    """A host name, which was bare text up to 22.1."""
+    return getattr(answer, "hostname", answer)
 
 
 def texts(folder):
