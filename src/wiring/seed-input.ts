@@ -108,7 +108,7 @@ function networkOf(server: ServerRecord, machine: MachineRecord, config: Config)
     return parseNetwork(JSON.parse(server.network), nics)
   }
   const nics = tenantNics(machine)
-  const dns = subnetOfAddress(config.subnets, nics[0]?.ip)?.dns ?? []
+  const dns = [...new Set(subnetOfAddress(config.subnets, nics[0]?.ip)?.dns)]
   const links = nics.map((nic) => linkOf(nic, server, machine, config))
   return { links: withOneGateway(links), dns, search: [] }
 }

@@ -20,6 +20,7 @@ interface Placed {
   readonly field: string
   readonly address: IpAddress
   readonly subnet: IpPrefix
+  readonly gateway: string | undefined
 }
 
 /** A way out of all subnets. */
@@ -34,26 +35,48 @@ const MAX_ROUTES = 64
 const MAX_METRIC = 0xffffffff
 const LINK_LOCAL: IpPrefix = { family: 6, first: 0xfe80n << 112n, length: 10 }
 
-/** Checks addresses, gateways and routes of all links together. @throws DaemonError INVALID_INPUT */
+/** Checks addresses, gateways and routes of all links. @throws DaemonError INVALID_INPUT */
 export function checkAddressing(links: readonly NetworkLink[]): void {
-  const placed: Placed[] = []
   const defaults: DefaultRoute[] = []
   links.forEach((link, index) => {
     const field = `links[${index}]`
     if (link.kind === 'nic' && link.isRoot && link.ipv4.kind === 'none') {
       throw refused(`${field}.ipv4`, 'the root disk is reached over this NIC: it needs its IPv4 address')
     }
-    for (const family of [4, 6] as const) {
-      const addressing = family === 4 ? link.ipv4 : link.ipv6
-      if (addressing.kind !== 'static') continue
-      const at = `${field}.ipv${family}`
-      placed.push(checkStatic(addressing, family, at, link))
-      if (addressing.gateway !== undefined) defaults.push({ family, metric: 0, field: `${at}.gateway` })
+    const placed = placedOf(link, field)
+    for (const { field: at, subnet, gateway } of placed) {
+      if (gateway !== undefined) defaults.push({ family: subnet.family, metric: 0, field: `${at}.gateway` })
     }
     defaults.push(...checkRoutes(link, placed, field))
   })
-  checkDisjoint(placed)
   checkDefaults(defaults)
+}
+
+/**
+ * Refuses two links whose static subnets overlap. Only for what a document says: the addresses of a machine's
+ * NICs were given one by one, and a server with two in one subnet must still boot.
+ * @throws DaemonError INVALID_INPUT
+ */
+export function checkDisjoint(links: readonly NetworkLink[]): void {
+  const placed = links.flatMap((link, index) => placedOf(link, `links[${index}]`))
+  placed.forEach((one, index) => {
+    for (const other of placed.slice(0, index)) {
+      if (!overlaps(one.subnet, other.subnet)) continue
+      const isSame = one.address.value === other.address.value
+      const reason = isSame ? 'is the address of' : 'lies in the subnet of'
+      const where = `${shown(other.link.id)}, ${formatIpPrefix(other.subnet)}`
+      throw refused(`${one.field}.address`, `it ${reason} ${where}`)
+    }
+  })
+}
+
+function placedOf(link: NetworkLink, field: string): Placed[] {
+  return ([4, 6] as const).flatMap((family) => {
+    const addressing = family === 4 ? link.ipv4 : link.ipv6
+    return addressing.kind === 'static'
+      ? [checkStatic(addressing, family, `${field}.ipv${family}`, link)]
+      : []
+  })
 }
 
 function checkStatic(addressing: Static, family: 4 | 6, field: string, link: NetworkLink): Placed {
@@ -65,7 +88,7 @@ function checkStatic(addressing: Static, family: 4 | 6, field: string, link: Net
   }
   const subnet = prefixOf(address, prefixLength)
   checkHostPart(address, subnet, `${field}.address`)
-  const placed = { link, field, address, subnet }
+  const placed = { link, field, address, subnet, gateway }
   if (gateway !== undefined) checkGateway(gateway, placed)
   return placed
 }
@@ -86,8 +109,8 @@ function checkHostPart({ family, value }: IpAddress, { first, length }: IpPrefix
   if (hostBits < 2) return // RFC 3021, RFC 6164: a link between two
   const last = first + (1n << BigInt(hostBits)) - 1n
   if (value === first || (family === 4 && value === last)) {
-    const what = family === 4 ? 'the network and broadcast addresses' : 'the address of all routers'
-    throw refused(field, `${what} of a /${length} are no host's`)
+    const which = family === 4 ? 'the first or the last address' : 'the address of all routers, the first,'
+    throw refused(field, `no host has ${which} of a /${length}`)
   }
 }
 
@@ -137,24 +160,10 @@ function checkVia(
   if (kind === 'none')
     throw refused(field, `${shown(link.id)} has no IPv${family} address to reach ${via} with`)
   if (kind !== 'static' || isInPrefix(gateway, LINK_LOCAL)) return // only the guest will know its subnet
-  const own = where.placed.find((one) => one.link === link && one.subnet.family === family)
+  const own = where.placed.find(({ subnet }) => subnet.family === family)
   if (own === undefined || !isInPrefix(gateway, own.subnet) || gateway.value === own.address.value) {
     throw refused(field, `${via} is not a neighbour of ${shown(link.id)}`)
   }
-}
-
-function checkDisjoint(placed: readonly Placed[]): void {
-  placed.forEach((one, index) => {
-    for (const other of placed.slice(0, index)) {
-      if (!overlaps(one.subnet, other.subnet)) continue
-      const isSame = one.address.value === other.address.value
-      const reason = isSame ? 'is the address of' : 'lies in the subnet of'
-      throw refused(
-        `${one.field}.address`,
-        `it ${reason} ${shown(other.link.id)}, ${formatIpPrefix(other.subnet)}`,
-      )
-    }
-  })
 }
 
 function checkDefaults(defaults: readonly DefaultRoute[]): void {

@@ -41,7 +41,8 @@ function checkId({ id, kind }: NetworkLink, field: string): void {
   if (kind !== 'nic' && isNicName(id)) throw refused(field, `a guest may call one of its NICs ${shown(id)}`)
 }
 
-function checkMac(text: string, field: string): void {
+/** Refuses what is no MAC address of one NIC. @throws DaemonError INVALID_INPUT */
+export function checkMac(text: string, field: string): void {
   const mac = parseMac(text)
   if (mac === undefined) throw refused(field, `expected a MAC address, got ${shown(text)}`)
   // The group bit (IEEE 802 §8.2): no NIC has such an address of its own.

@@ -7,7 +7,7 @@ import { subnetsOf, unlessEmpty } from './subnets.js'
 /**
  * A checked network as `network-config` version 2 (the netplan schema). NICs are matched by MAC, and only
  * those that a bond or VLAN names are renamed, the root NIC never: renaming takes a NIC down, and the root
- * disk with it (docs/decisions/0011-names-of-nics-in-a-guest.md).
+ * disk with it (docs/decisions/0013-names-of-nics-in-a-guest.md).
  */
 export function networkConfigV2(network: NetworkModel): YamlMapping {
   const links = new Links(network.links)

@@ -1,6 +1,8 @@
 import { formatIp, formatIpPrefix, parseIp, parseIpPrefix } from '../../wire/ip-prefix.js'
 import { parseMac } from '../../wire/mac.js'
+import { checkDisjoint } from './check-addressing.js'
 import { checkNetwork } from './check-network.js'
+import { checkMac } from './check-link.js'
 import { JsonObject, textOf } from './json-object.js'
 import {
   XMIT_HASH_POLICIES,
@@ -14,7 +16,7 @@ import {
   type Route,
   type VlanLink,
 } from './network.js'
-import { refused, shown } from './refusal.js'
+import { refused } from './refusal.js'
 
 /** A NIC of the machine that the document is for. */
 export interface MachineNic {
@@ -40,6 +42,7 @@ export function parseNetwork(document: unknown, nics: readonly MachineNic[]): Ne
   }
   object.end()
   checkNetwork(network)
+  checkDisjoint(network.links)
   return network
 }
 
@@ -60,9 +63,10 @@ function readLink(object: JsonObject, nics: readonly MachineNic[]): NetworkLink 
 
 function readNic(object: JsonObject, base: LinkBase, nics: readonly MachineNic[]): NicLink {
   const mac = canonicalMac(object.neededText('mac'))
-  const nic = nics.find((known) => parseMac(known.mac) === mac)
   const field = object.path('mac')
-  if (nic === undefined) throw refused(field, `the machine has no NIC ${shown(mac)}`)
+  checkMac(mac, field)
+  const nic = nics.find((known) => parseMac(known.mac) === mac)
+  if (nic === undefined) throw refused(field, `the machine has no NIC ${mac}`)
   if (nic.role === 'storage') throw refused(field, `${mac} is a storage NIC, which no guest may configure`)
   return { kind: 'nic', ...base, mac, isRoot: nic.isRoot }
 }

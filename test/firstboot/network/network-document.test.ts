@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
 import { DaemonError } from '../../../src/errors.js'
@@ -5,6 +7,7 @@ import { checkNetwork } from '../../../src/firstboot/network/check-network.js'
 import { parseNetwork, type MachineNic } from '../../../src/firstboot/network/network-document.js'
 import { renderNetworkConfig } from '../../../src/firstboot/network/network-config.js'
 import { renderNetworkData } from '../../../src/firstboot/network/network-data.js'
+import type { NicLink } from '../../../src/firstboot/network/network.js'
 import { DHCP_NETWORK, STATIC_NETWORK } from '../seed/sample-seed.js'
 
 type Json = Readonly<Record<string, unknown>>
@@ -366,6 +369,36 @@ void t.test(
     t.end()
   },
 )
+
+void t.test("a machine's NICs may be in one subnet where no document says so", (t) => {
+  const [link] = STATIC_NETWORK.links
+  if (link?.ipv4.kind !== 'static') return void t.fail('the sample has a static address')
+  const { kind, prefixLength } = link.ipv4
+  const second: NicLink = {
+    kind: 'nic',
+    id: 'nic9',
+    mac: MAC[1],
+    isRoot: false,
+    ipv4: { kind, prefixLength, address: '198.18.0.11' },
+    ipv6: { kind: 'none' },
+    routes: [],
+  }
+  t.doesNotThrow(() => checkNetwork({ ...STATIC_NETWORK, links: [link, second] }))
+  t.end()
+})
+
+void t.test('the examples of docs/network.md are networks', (t) => {
+  const text = readFileSync(join(import.meta.dirname, '../../../docs/network.md'), 'utf8')
+  const examples = [...text.matchAll(/^```json\n(.*?)^```$/gms)].map(
+    ([, json]) => JSON.parse(json ?? '') as unknown,
+  )
+  t.equal(examples.length, 2)
+  const nics = ['52:54:00:00:00:0a', '52:54:00:00:00:0b'].map(
+    (mac) => ({ mac, role: 'tenant', isRoot: false }) as const,
+  )
+  for (const example of examples) t.doesNotThrow(() => parseNetwork(example, nics))
+  t.end()
+})
 
 void t.test('the networks that seeds are tested with are sound', (t) => {
   t.doesNotThrow(() => checkNetwork(DHCP_NETWORK))
