@@ -99,3 +99,30 @@ void t.test(
     }
   },
 )
+
+const NETWORKD = '/lib/systemd/systemd-networkd'
+const noNetworkd = await reasonOf(NETWORKD, true)
+void t.test(
+  `networkd itself reads every file without a complaint${noNetworkd === undefined ? '' : ` (skipped: ${noNetworkd})`}`,
+  { skip: noNetworkd !== undefined },
+  async (t) => {
+    const folder = join(t.testdir(), 'files')
+    mkdirSync(folder)
+    const golden = 'fixtures/plugins/bms-network-config/networkd'
+    for (const name of readdirSync(golden)) {
+      for (const part of readFileSync(join(golden, name), 'utf8').split(/^--- /m)) {
+        const path = /^etc\/systemd\/network\/(\S+)\n/.exec(part)
+        const file = `${name.replace(/\W/g, '-')}-${path?.[1] ?? ''}`
+        if (path !== null) writeFileSync(join(folder, file), part.slice(path[0].length))
+      }
+    }
+    t.ok(readdirSync(folder).length > 20)
+    writeFileSync(join(folder, '99-wrong.network'), '[Network]\nAddresses=198.18.0.11/24\n')
+    const script = resolve('test/plugins/bms-network-config/networkd-in-namespace.sh')
+    const argv = ['-n', '-m', 'sh', script, NETWORKD, folder]
+    const { stdout } = await runCommand('/usr/bin/unshare', argv, { timeoutMs: 60_000 })
+    const complaints = stdout.split('\n').filter((line) => /\.(network|netdev):\d+: /.test(line))
+    t.same(complaints.length, 1, complaints.join('\n'))
+    t.match(complaints[0], '99-wrong.network:2: Unknown key', 'it does complain of what is wrong')
+  },
+)
