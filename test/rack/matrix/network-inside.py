@@ -69,8 +69,9 @@ def words_of(link):
         words += ["mac", link["address"]]
     words += ["mtu", str(link["mtu"])]
     words += [] if "UP" in link["flags"] and link["operstate"] != "DOWN" else ["down"]
-    addresses = [f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if a["scope"] != "link"]
-    tentative = [a["local"] for a in link["addr_info"] if a.get("tentative") or a.get("dadfailed")]
+    wished = [a for a in link["addr_info"] if a["scope"] != "link"]
+    tentative = [a["local"] for a in wished if a.get("tentative") or a.get("dadfailed")]
+    addresses = [f"{a['local']}/{a['prefixlen']}" for a in wished]
     return words + sorted(addresses) + [f"{address} is no address yet" for address in tentative]
 
 
