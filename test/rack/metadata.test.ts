@@ -60,17 +60,28 @@ interface Spoof {
 }
 
 async function refuses(t: Test, stand: MetadataStand, spoof: Spoof): Promise<void> {
-  await t.test(`${spoof.who} is served nothing, and there is one event`, async (t) => {
+  await t.test(`${spoof.who} is served nothing, and it is one event in ten seconds`, async (t) => {
     const before = stand.events('metadata.').length
+    const most = mostEvents()
     for (const path of PATHS) {
       const { status, text } = await stand.ask(spoof.client, path, ...(spoof.curl ?? []))
       t.equal(status, 404, path)
       t.equal(text, '{"error":{"code":"NOT_FOUND","message":"no such path"}}')
     }
     const events = stand.events('metadata.').slice(before)
-    t.match(events, [{ kind: 'metadata.refused', ip: spoof.ip, mac: spoof.mac, message: spoof.reason }])
-    t.equal(events.length, 1)
+    const told = { kind: 'metadata.refused', ip: spoof.ip, mac: spoof.mac, message: spoof.reason }
+    t.match(
+      events,
+      events.map(() => told),
+    )
+    t.ok(events.length >= 1 && events.length <= most(), `${events.length} events of ${PATHS.length} requests`)
   })
+}
+
+/** How many events of a kind an address may have caused since then: one in each ten seconds that are begun. */
+function mostEvents(): () => number {
+  const since = performance.now()
+  return () => 2 + Math.floor((performance.now() - since) / 10_000)
 }
 
 /** Has a client take an address; the daemon's kernel forgets who had it, and the client whom it knows. */
@@ -195,8 +206,9 @@ void t.test(title, { skip: reason ?? false }, async (t) => {
   await stand.script('bob', ['ip link set eth0 up', 'ip route replace 169.254.169.254 via 198.18.0.1'])
 
   await t.test(
-    'a boot URL that was stolen serves nothing once its boot is over, and is one event',
+    'a boot URL that was stolen serves nothing once its boot is over, and is one event in ten seconds',
     async (t) => {
+      const most = mostEvents()
       const url = (what: string): string => `http://198.18.0.1:8080/boot/token-alice/${what}`
       t.match(await stand.ask('alice', url('script')), { status: 200, text: /^#!ipxe/ })
       const options = { vendorClass: 'PXEClient:Arch:00007:UNDI:003016', clientArch: [7] }
@@ -207,8 +219,11 @@ void t.test(title, { skip: reason ?? false }, async (t) => {
         t.match(await stand.ask('mallory', url(what)), { status: 404, text: /^\{"error"/ }, what)
       }
       const events = stand.events('boot.unknown-token')
-      t.match(events, [{ ip: malloryIp, serverId: undefined }])
-      t.equal(events.length, 1)
+      t.match(
+        events,
+        events.map(() => ({ ip: malloryIp, serverId: undefined })),
+      )
+      t.ok(events.length >= 1 && events.length <= most(), `${events.length} events of 5 requests`)
       t.equal(stand.events('boot.script-failed').length, 0)
     },
   )
