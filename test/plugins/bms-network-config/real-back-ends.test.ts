@@ -100,6 +100,28 @@ void t.test(
   },
 )
 
+const NETWORK_MANAGER = join(homedir(), '.cache/ingot/network-manager')
+const noNmcli = await reasonOf(NETWORK_MANAGER, false)
+void t.test(
+  `NetworkManager itself takes every connection${noNmcli === undefined ? '' : ` (skipped: ${noNmcli})`}`,
+  { skip: noNmcli !== undefined },
+  async (t) => {
+    const env = { LD_LIBRARY_PATH: join(NETWORK_MANAGER, 'usr/lib/x86_64-linux-gnu') }
+    // it reads a connection, checks it whole, and writes it again
+    const argv = ['--offline', 'connection', 'modify', 'connection.autoconnect', 'yes']
+    const golden = 'fixtures/plugins/bms-network-config/NetworkManager'
+    for (const name of readdirSync(golden)) {
+      for (const part of readFileSync(join(golden, name), 'utf8').split(/^--- /m)) {
+        const path = /^etc\S+\.nmconnection\n/.exec(part)
+        if (path === null) continue
+        const options = { timeoutMs: 20_000, env, stdin: part.slice(path[0].length) }
+        const { stdout } = await runCommand(join(NETWORK_MANAGER, 'usr/bin/nmcli'), argv, options)
+        t.match(stdout, '[connection]\nid=ingot-', `${name}: ${path[0]}`)
+      }
+    }
+  },
+)
+
 const NETWORKD = '/lib/systemd/systemd-networkd'
 const noNetworkd = await reasonOf(NETWORKD, true)
 void t.test(
