@@ -28,6 +28,8 @@ export interface ImageFile {
 /** The disk in an image file, as raw bytes for as long as somebody uses it. */
 export interface RawDisk {
   readonly source: QemuImgSource
+  /** Its name, for those who cannot follow a descriptor of ours: it may be another file by now. */
+  readonly path: string
   readonly sizeBytes: number
   /** What the file was. */
   readonly format: ImageFormat
@@ -71,7 +73,7 @@ async function withOpened<T>(
   const source = { path: pinned, format, limits: image.limits, signal: image.signal }
   if (format === 'qcow2') return await withUnpacked(source, { head, fileBytes: size }, image, use)
   acceptSize(BigInt(size), image.limits)
-  return await use({ source, sizeBytes: size, format })
+  return await use({ source, path: image.sourcePath, sizeBytes: size, format })
 }
 
 async function withUnpacked<T>(
@@ -91,7 +93,7 @@ async function withUnpacked<T>(
     await convertToRaw(source, unpackedPath, onProgress)
     const { size } = await stat(unpackedPath)
     const raw: QemuImgSource = { ...source, path: unpackedPath, format: 'raw' }
-    return await use({ source: raw, sizeBytes: size, format: 'qcow2' })
+    return await use({ source: raw, path: unpackedPath, sizeBytes: size, format: 'qcow2' })
   } finally {
     await rm(unpackedPath, { force: true })
   }

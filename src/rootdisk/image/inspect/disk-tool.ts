@@ -91,7 +91,7 @@ export class DiskTool {
       signal?.throwIfAborted()
       if (!(err instanceof CommandFailed)) throw err
       const { stderr } = err.result
-      if (/could not run|failed to execute|^bwrap: /.test(`${err.message}\n${stderr}`))
+      if (/could not run|failed to execute|^bwrap: /m.test(`${err.message}\n${stderr}`))
         throw new DaemonError('WRONG_STATE', `disk images cannot be read here: ${stderr.trim()}`, {
           cause: err,
         })

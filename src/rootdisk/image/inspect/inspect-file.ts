@@ -15,7 +15,5 @@ export function inspectImageFile(
   image: ImageFile,
   options: Pick<InspectOptions, 'scratchDir' | 'signal'>,
 ): Promise<Inspection> {
-  return withRawDisk(image, ({ source, sizeBytes }) =>
-    inspectRawDisk({ ...options, path: source.path, sizeBytes }),
-  )
+  return withRawDisk(image, ({ path, sizeBytes }) => inspectRawDisk({ ...options, path, sizeBytes }))
 }
