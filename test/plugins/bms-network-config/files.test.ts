@@ -5,7 +5,7 @@ import { documentOf, DOCUMENTS, NICS } from './documents.js'
 import { GuestTree, PROGRAM, runProgram } from './guest-tree.js'
 
 const GOLDEN = 'fixtures/plugins/bms-network-config'
-const BACKENDS = ['netplan', 'networkd', 'NetworkManager', 'ifupdown', 'ifcfg'] as const
+const BACKENDS = ['netplan', 'networkd', 'NetworkManager', 'ifupdown', 'ifcfg', 'ifcfg-suse'] as const
 
 // ens3 carries the root disk in this one: the route to its target leaves by it.
 function withRootDisk(guest: GuestTree): void {

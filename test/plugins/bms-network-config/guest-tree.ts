@@ -32,6 +32,7 @@ const SIGNS: Readonly<Record<string, readonly string[]>> = {
     'etc/systemd/system/multi-user.target.wants/NetworkManager.service',
   ],
   ifupdown: ['sbin/ifup', 'etc/systemd/system/multi-user.target.wants/networking.service'],
+  'ifcfg-suse': ['usr/sbin/wicked', 'etc/systemd/system/multi-user.target.wants/wicked.service'],
   ifcfg: ['etc/sysconfig/network-scripts/ifup', 'etc/rc3.d/S10network'],
 }
 
