@@ -108,11 +108,26 @@ function makeLvm(tree: string, image: string, sizeMiB: number): void {
   try {
     const config = [
       '--config',
-      `devices { filter=["a|${loop}|","r|.*|"] use_devicesfile=0 } activation { udev_sync=0 udev_rules=0 }`,
+      `devices { filter=["a|${loop}|","r|.*|"] use_devicesfile=0 } activation { udev_sync=0 udev_rules=0 } backup { backup=0 archive=0 }`,
     ]
     run('lvm', ['pvcreate', '-q', '-y', '--dataalignment', '1m', ...config, loop])
     run('lvm', ['vgcreate', '-q', ...config, '-s', '1m', GROUP, loop])
-    run('lvm', ['lvcreate', '-q', '-y', ...config, '-an', '-Zn', '-Wn', '-l', '32', '-n', 'root', GROUP])
+    run('lvm', [
+      'lvcreate',
+      '-q',
+      '-y',
+      '--driverloaded',
+      'n',
+      ...config,
+      '-an',
+      '-Zn',
+      '-Wn',
+      '-l',
+      '32',
+      '-n',
+      'root',
+      GROUP,
+    ])
   } finally {
     run('losetup', ['--detach', loop])
   }

@@ -122,7 +122,8 @@ export class ExtTree implements FileTree {
 
   /** debugfs ends with status 0 whatever it met: beside its version, whatever it says as an error is one. */
   async #ask(request: string, what: string, limitBytes: number): Promise<ToolOutput> {
-    const output = await this.#tool.run(['debugfs', '-R', request, this.#device], limitBytes)
+    // -c: what is used and free is nobody's question here, and wrong where a journal waits to be replayed
+    const output = await this.#tool.run(['debugfs', '-c', '-R', request, this.#device], limitBytes)
     const errors = output.stderr.replace(/^debugfs \d.*\n?/, '').trim()
     if (output.isCut)
       this.#problems.add('too-large', `${harmless(what)} takes more than is allowed to be read`)
