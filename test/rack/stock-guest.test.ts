@@ -142,7 +142,7 @@ void t.test(
       { firmware: 'bios', segments: ['storage', 'tenant'] },
       { firmware: 'bios', segments: ['storage', 'tenant'] },
     ])
-    t.teardown(() => stand.tearDown(true))
+    t.teardown(() => stand.tearDown(!t.passing()))
     const [one, two] = stand.machines
     if (one === undefined || two === undefined) throw new Error('no machines')
     const [first, second] = [

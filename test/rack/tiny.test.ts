@@ -42,7 +42,7 @@ void t.test(
     await buildImage('tiny', { cacheDir: CACHE_DIR })
     t.comment(`built or found in ${seconds(beganMs)} s`)
     const stand = await Stand.make(`tiny${process.pid}`, [{ firmware: 'bios' }])
-    t.teardown(() => stand.tearDown(true))
+    t.teardown(() => stand.tearDown(!t.passing()))
     const [machine] = stand.machines
     if (machine === undefined) throw new Error('no machine')
     const guest = { stand, name: 'tiny1', machine }
