@@ -136,7 +136,7 @@ void t.test(
     const wished = [
       { ...GATEWAY, dev: 'ens4' },
       { dst: '198.19.0.0/24', dev: 'ens3', protocol: 'kernel', scope: 'link' },
-      { dst: '198.19.0.9', dev: 'ens3', scope: 'link' },
+      { dst: '203.0.113.9', dev: 'ens3', scope: 'link' },
     ]
     const made = [
       { dst: 'default', gateway: '198.19.0.1', dev: 'ens3' },
@@ -147,10 +147,10 @@ void t.test(
       route4: [...wished, ...made],
     })
     guest.kernel({ address, route4: wished }, 'after')
-    guest.write('sys/class/iscsi_connection/connection1:0/persistent_address', '198.19.0.9\n')
+    guest.write('sys/class/iscsi_connection/connection1:0/persistent_address', '203.0.113.9\n')
     guest.write(
       '../tools/get.json',
-      JSON.stringify([{ dst: '198.19.0.9', dev: 'ens3', prefsrc: '198.19.0.5' }]),
+      JSON.stringify([{ dst: '203.0.113.9', dev: 'ens3', prefsrc: '198.19.0.5' }]),
     )
     const { code, stdout } = await guest.run(['check'], 'programs')
     t.equal(code, 1)
