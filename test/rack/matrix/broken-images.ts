@@ -199,11 +199,7 @@ async function list(copy: Copy, folder: string): Promise<string[]> {
 }
 
 function debugfs(copy: Copy, ...requests: string[]): Promise<void> {
-  return run(
-    'debugfs',
-    ['-w', '-f', '-', device(copy)],
-    requests.map((line) => `${line}\n`).join(''),
-  )
+  return run('debugfs', ['-w', '-f', '-', device(copy)], requests.map((line) => `${line}\n`).join(''))
 }
 
 function device({ path, rootOffset }: Copy): string {
