@@ -78,7 +78,7 @@ def words_of(link):
 def route(found):
     target = names.get(found.get("dev"), found.get("dev"))
     via = ["via", found["gateway"]] if "gateway" in found else []
-    metric = ["metric", str(found["metric"])] if found.get("metric") == 300 else []
+    metric = ["metric", str(found["metric"])] if found.get("metric") == 77 else []
     return " ".join([found["dst"], *via, "dev", str(target), *metric])
 
 

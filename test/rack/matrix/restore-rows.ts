@@ -5,16 +5,18 @@ const NETWORK_FILES =
   '/etc/netplan /run/netplan /lib/netplan /etc/systemd/network /run/systemd/network ' +
   '/etc/NetworkManager/system-connections /run/NetworkManager/system-connections ' +
   '/etc/network/interfaces /etc/network/interfaces.d /run/network/interfaces.d'
-const LIST = `find ${NETWORK_FILES} -type f 2>/dev/null || true`
+const LIST = `find ${NETWORK_FILES} -type f 2>/dev/null`
 const EXIT = /^exit (\d+)$/m
 
 /** Deletes what the guest knows of its network, then garbles it: each time the agent brings it back (acceptance c). */
 export async function checkRestore(guest: MatrixGuest): Promise<void> {
   await agentSays(guest, '--check', 0, 'finds no difference before')
-  const files = (await guest.run(LIST)).trim()
+  const files = (await guest.run(`${LIST} || true`)).trim()
   guest.log.check('it has network files to lose', files !== '')
   guest.log.step(`deleting ${files.split('\n').join(' ')}`)
   await guest.run(`${LIST} | xargs -r -d '\\n' rm -f\nip link del vlan7; ip link del bond0 || true`)
+  const left = (await guest.run(`${LIST} || true`)).trim()
+  guest.log.check('they are gone', left === '', left)
   const said = await agentSays(guest, '--check', 1, 'names differences')
   guest.log.check('one of them is the bond', said.includes('bond0'), said)
   await agentSays(guest, '--restore', 0, 'restores on demand')
