@@ -23,15 +23,15 @@ interface Place {
   readonly machine: StandMachine
 }
 
+/** All, or those that are named, in that order. */
 function rowsAsked(): readonly Row[] {
-  const unknown = positionals.filter((name) => !ROWS.some((row) => row.name === name))
-  if (unknown.length === 0) return positionals.length === 0 ? ROWS : ROWS.filter(isAsked)
-  log(`no row ${unknown.join(', ')}; there are: ${ROWS.map(({ name }) => name).join(' ')}`)
-  return process.exit(2)
-}
-
-function isAsked({ name }: Row): boolean {
-  return positionals.includes(name)
+  if (positionals.length === 0) return ROWS
+  return positionals.map((name) => {
+    const row = ROWS.find((known) => known.name === name)
+    if (row !== undefined) return row
+    log(`no row ${name}; there are: ${ROWS.map((known) => known.name).join(' ')}`)
+    return process.exit(2)
+  })
 }
 
 async function tryRow({ stand, row, machine }: Place, told: RowLog): Promise<void> {
