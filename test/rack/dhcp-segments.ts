@@ -1,9 +1,7 @@
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
+import type { ChildProcess } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { runCommand } from '../../src/command.js'
@@ -11,6 +9,7 @@ import { decodePacket, encodePacket, type DhcpPacket } from '../../src/netboot/d
 import { openRegistry } from '../../src/registry/registry.js'
 import { formatIpv4 } from '../../src/wire/ipv4.js'
 import { fill, MACHINE, SERVER } from '../registry/sample-records.js'
+import { startUntilEnd } from './program-until-end.js'
 
 const TIMEOUT_MS = 30_000
 
@@ -112,26 +111,9 @@ export class DhcpSegments {
   }
 
   /** Starts a program that runs until the test ends; resolves with the first line that fits. */
-  async start(name: string, isReady: RegExp, ...command: string[]): Promise<ChildProcess> {
-    const child = spawn('ip', ['netns', 'exec', this.name(name), ...command], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    this.#t.teardown(async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return
-      child.kill('SIGKILL')
-      await once(child, 'exit')
-    })
-    const said: string[] = []
-    await new Promise<void>((resolve, reject) => {
-      for (const stream of [child.stdout, child.stderr]) {
-        createInterface({ input: stream }).on('line', (line) => {
-          said.push(line)
-          if (isReady.test(line)) resolve()
-        })
-      }
-      child.once('exit', () => reject(new Error(`${command.join(' ')} ended: ${said.slice(-5).join('\n')}`)))
-    })
-    return child
+  start(name: string, isReady: RegExp, ...command: string[]): Promise<ChildProcess> {
+    const argv = ['ip', 'netns', 'exec', this.name(name), ...command]
+    return startUntilEnd(this.#t, { argv, isReady, endSignal: 'SIGKILL' })
   }
 
   /** Starts ingotd with a socket for each port of each segment. @param mac the machine's, in hex with colons */

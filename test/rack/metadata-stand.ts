@@ -1,15 +1,13 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 import { runCommand } from '../../src/command.js'
 import type { EventRecord, LeaseRecord, MachineRecord, ServerRecord } from '../../src/registry/records.js'
 import { openRegistry, type Registry } from '../../src/registry/registry.js'
 import { CLONE, GOLDEN, IMAGE, MACHINE, SERVER, VOLUME } from '../registry/sample-records.js'
+import { startUntilEnd } from './program-until-end.js'
 
 const TIMEOUT_MS = 30_000
 
@@ -171,24 +169,10 @@ export class MetadataStand {
     const config = join(this.#dir, 'ingot.toml')
     writeFileSync(config, `state_dir = "${state}"\nrun_dir = "${run}"\n${CONFIG}`)
     const daemon = fileURLToPath(new URL('../../dist/src/ingotd.js', import.meta.url))
-    const argv = [process.execPath, daemon, '--config', config]
-    const child = spawn('ip', [...this.inside('server').slice(1), ...argv], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
-    this.#t.teardown(async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return
-      child.kill('SIGTERM')
-      await once(child, 'exit')
-    })
-    const said: string[] = []
-    await new Promise<void>((resolve, reject) => {
-      for (const stream of [child.stdout, child.stderr]) {
-        createInterface({ input: stream }).on('line', (line) => {
-          said.push(line)
-          if (line.includes('"msg":"ready"')) resolve()
-        })
-      }
-      child.once('exit', () => reject(new Error(`ingotd ended: ${said.slice(-5).join('\n')}`)))
+    await startUntilEnd(this.#t, {
+      argv: [...this.inside('server'), process.execPath, daemon, '--config', config],
+      isReady: /"msg":"ready"/,
+      endSignal: 'SIGTERM',
     })
   }
 
