@@ -98,7 +98,7 @@ export class Machines {
       createdMs: this.#deps.clock.nowMs(),
     }
     checkBmc(input)
-    checkNics(machine.nics)
+    checkNics(machine)
     this.#registry.machines.insert(machine)
     return machine
   }
@@ -142,7 +142,7 @@ export class Machines {
     const { checkSeed, wishes } = this.#deps
     const before = this.get(idOrName)
     const after = { ...before, nics: this.#changedNics(before, change), inic: change.inic ?? before.inic }
-    checkNics(after.nics)
+    checkNics(after)
     const { machines, servers } = this.#registry
     const server = servers.findByMachine(after.id)
     if (server !== undefined) checkSeed(server, after)
@@ -218,11 +218,11 @@ function ownMac({ name, nics }: MachineRecord, text: string): string {
   throw new DaemonError('NOT_FOUND', `nics: machine ${name} has no NIC ${mac}`)
 }
 
-/** Firmware boots from the first, and a guest has to be reached somehow. */
-function checkNics(nics: readonly NicRecord[]): void {
+/** Firmware boots from the first, unless a card shows the disk, and a guest has to be reached somehow. */
+function checkNics({ nics, inic }: Pick<MachineRecord, 'nics' | 'inic'>): void {
   if (nics.length === 0 || nics.length > MOST_NICS)
     throw new DaemonError('INVALID_INPUT', `nics: a machine has 1 to ${MOST_NICS} NICs, got ${nics.length}`)
-  if (nics[0]?.ip === undefined)
+  if (inic === 'nic' && nics[0]?.ip === undefined)
     throw new DaemonError('INVALID_INPUT', 'nics[0].ip: the NIC that boots needs a fixed address')
   if (nics.some(({ role }) => role === 'tenant')) return
   throw new DaemonError('INVALID_INPUT', 'nics: expected one NIC of role tenant at least, all are storage')

@@ -53,3 +53,16 @@ void t.test(
     t.end()
   },
 )
+
+void t.test('a machine whose disk a card shows needs no address, until it boots over its NIC', async (t) => {
+  const registry = openRegistry(':memory:')
+  t.teardown(() => registry.close())
+  const rules = { subnets: [], reservedAddresses: [] }
+  const machines = new Machines({ registry, clock: systemClock, rules, ...STRANGERS })
+  const nics = [{ mac: '52:54:00:00:00:01' }]
+  const wanted = { code: 'INVALID_INPUT', message: /^nics\[0\]\.ip: / }
+  t.throws(() => machines.add({ ...NEW, nics }), wanted)
+  t.equal(machines.add({ ...NEW, nics, inic: 'card' }).nics[0]?.ip, undefined)
+  await t.rejects(machines.setWiring(NEW.name, { inic: 'nic' }), wanted)
+  t.equal(machines.get(NEW.name).inic, 'card')
+})
