@@ -23,6 +23,8 @@ export const ADDRESS = '198.18.0.1'
 export const ADVERTISED = has('radvd') ? 'router_advertisement = true' : ''
 /** The segment that machines are in when nothing else is said. */
 export const SUBNET = `[subnet]\ncidr = "198.18.0.0/24"\n${ADVERTISED}`
+/** More than the daemon gives a repair in a guest, the longest of its jobs. */
+const COMMAND_LIMIT_MS = 2_400_000
 
 /** A machine of the stand. */
 export interface StandMachine {
@@ -242,7 +244,7 @@ export class Stand {
 
   #ingot(args: readonly string[], onStdout: ((text: string) => void) | undefined): Promise<CommandResult> {
     const argv = [join(DIST, 'operator/cli/cli.js'), '--socket', this.socket, ...args]
-    return runCommand(process.execPath, argv, { timeoutMs: 1_200_000, ...(onStdout && { onStdout }) })
+    return runCommand(process.execPath, argv, { timeoutMs: COMMAND_LIMIT_MS, ...(onStdout && { onStdout }) })
   }
 
   #config({ isTargetManaged = true, subnets = SUBNET, more = '' }: StandChoices = {}): string {
