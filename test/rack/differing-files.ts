@@ -21,20 +21,26 @@ async function facts(disk: BuiltDisk, target: string): Promise<ReadonlyMap<strin
   const device = `${disk.path}?offset=${disk.rootOffsetBytes}`
   await runCommand('debugfs', ['-R', 'rdump / .', device], { timeoutMs: 600_000, cwd: target })
   const found = new Map<string, string>()
-  for (const name of await readdir(target, { recursive: true })) {
-    const file = join(target, name)
-    const stat = await lstat(file)
-    const content = stat.isSymbolicLink()
-      ? await readlink(file)
-      : stat.isFile()
-        ? createHash('sha256')
-            .update(await readFile(file))
-            .digest('hex')
-        : ''
-    found.set(
-      `/${name}`,
-      [stat.mode, stat.uid, stat.gid, stat.isFile() ? stat.mtimeMs : 0, content].join(' '),
-    )
-  }
+  for await (const path of below(target)) found.set(path.slice(target.length), await fact(path))
   return found
+}
+
+/** Every path below a folder. Links are not followed: an absolute one leads into this host. */
+async function* below(folder: string): AsyncGenerator<string> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name)
+    yield path
+    if (entry.isDirectory()) yield* below(path)
+  }
+}
+
+async function fact(path: string): Promise<string> {
+  const stat = await lstat(path)
+  const owner = [stat.mode, stat.uid, stat.gid].join(' ')
+  if (stat.isSymbolicLink()) return `${owner} ${await readlink(path)}`
+  if (!stat.isFile()) return owner
+  const digest = createHash('sha256')
+    .update(await readFile(path))
+    .digest('hex')
+  return `${owner} ${stat.mtimeMs} ${digest}`
 }
