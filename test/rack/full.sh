@@ -2,7 +2,7 @@
 # `npm run test:full`: what CI runs; then what takes too long for CI: guests (disks from tgtd, a target that dies again
 # and again, where INGOT_KILLS and INGOT_SEED change kills.test.ts; data disks), 4 GiB by TFTP, a million mutated packets
 # at each port, a DHCP server killed 200 times, an image with nothing of ours, images built twice; the demo with every
-# firmware; the matrix of networks.
+# firmware; the matrices of networks and of images.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 npm test
@@ -14,3 +14,4 @@ for firmware in '' --uefi --native-pxe --secure-boot; do
   node dist/test/rack/demo.js $firmware
 done
 node dist/test/rack/matrix-network.js
+node dist/test/rack/matrix-inspect.js
