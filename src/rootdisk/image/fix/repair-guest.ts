@@ -87,26 +87,9 @@ async function runGuest(
 ): Promise<string> {
   const kept = words.filter((word) => !/^(console=|quiet$|splash$|ro$|loglevel=|init=)/.test(word))
   const append = [...kept, ...ADDED_WORDS, 'init=/bin/sh', '--', '/dev/vdb'].join(' ')
-  const accelerator = (await hasKvm()) ? 'kvm' : 'tcg,thread=multi'
-  const args = [
-    ...['-machine', 'q35', '-accel', accelerator, '-smp', '2', '-m', `${GUEST_MIB}`, '-cpu', 'max'],
-    ...[
-      '-nodefaults',
-      '-no-user-config',
-      '-display',
-      'none',
-      '-nic',
-      'none',
-      '-serial',
-      'stdio',
-      '-no-reboot',
-    ],
-    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
-    ...['-append', append, ...disks],
-  ]
+  const machine = ['-append', append, ...disks]
   try {
-    const options = { timeoutMs: GUEST_LIMIT_MS, ...(signal === undefined ? {} : { signal }) }
-    return (await runCommand('qemu-system-x86_64', args, options)).stdout
+    return (await runUnderKvm(machine, signal)) ?? (await runQemu('tcg,thread=multi', machine, signal))
   } catch (err) {
     signal?.throwIfAborted()
     if (!(err instanceof CommandFailed)) throw err
@@ -116,6 +99,35 @@ async function runGuest(
       : `no guest can be started (${err.message})`
     throw new DaemonError(isLate ? 'TIMED_OUT' : 'WRONG_STATE', why, { cause: err })
   }
+}
+
+/** Undefined when no guest began: a host may show a KVM that does not work, as one inside another may be. */
+async function runUnderKvm(machine: readonly string[], signal?: AbortSignal): Promise<string | undefined> {
+  if (!(await hasKvm())) return undefined
+  try {
+    return await runQemu('kvm', machine, signal)
+  } catch (err) {
+    const hasBegun = !(err instanceof CommandFailed) || err.result.stdout !== ''
+    if (hasBegun || signal?.aborted === true || err.message.includes('SIGKILL')) throw err
+    return undefined
+  }
+}
+
+/** What the guest says on its console until it powers off. @throws CommandFailed */
+async function runQemu(
+  accelerator: string,
+  machine: readonly string[],
+  signal?: AbortSignal,
+): Promise<string> {
+  const args = [
+    ...['-machine', 'q35', '-accel', accelerator, '-smp', '2', '-m', `${GUEST_MIB}`, '-cpu', 'max'],
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-nic', 'none'],
+    ...['-serial', 'stdio', '-no-reboot'],
+    ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
+    ...machine,
+  ]
+  const options = { timeoutMs: GUEST_LIMIT_MS, ...(signal === undefined ? {} : { signal }) }
+  return (await runCommand('qemu-system-x86_64', args, options)).stdout
 }
 
 /** Preferred to TCG, which QEMU's authors do not call a border that holds. */
