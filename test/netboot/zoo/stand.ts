@@ -42,6 +42,8 @@ export class Stand {
   readonly #plan: StandPlan
   readonly #sent: Datagram[] = []
   readonly #restore: (() => void)[] = []
+  /** Every boot token that there was. */
+  readonly #tokens = new Set<string>()
   #services: readonly Service[] = []
   #wake: () => void = () => undefined
   #advancedMs = 0
@@ -150,7 +152,8 @@ export class Stand {
     const { config, sockets } = this.#plan
     const context = { config: parseConfig(config, 'zoo'), configFile: 'zoo', log, sockets }
     const emit = (event: DaemonEvent): void => {
-      if (event.message.includes('zoo-token') || /[0-9a-f]{32}/.test(event.message))
+      for (const { bootToken } of this.registry.servers.list()) this.#tokens.add(bootToken)
+      if ([...this.#tokens].some((token) => event.message.includes(token)))
         this.errors.push(`a token is told: ${event.message}`)
       if (event.mac !== SENTINEL.mac && event.ip !== SENTINEL.ip) this.events.push(event)
     }
