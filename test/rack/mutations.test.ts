@@ -77,6 +77,9 @@ const DURING_A_TRANSFER = [
   ...['0006626c6b73697a650031343332000000', '0001787800006f6374657400'],
 ].map((hex) => Buffer.from(hex, 'hex'))
 
+/** ERROR 0 of RFC 1350: a transfer that is not told of the end keeps one of its client's places until it times out. */
+const GIVEN_UP = Buffer.from('0005000000', 'hex')
+
 /** Packets at the ports of transfers, each from the client that the transfer is for. */
 async function floodTransfers(port: number, random: (below: number) => number): Promise<number> {
   let left = PACKETS_PER_PORT / PACKETS_PER_TRANSFER
@@ -89,22 +92,25 @@ async function floodTransfers(port: number, random: (below: number) => number): 
 
 async function floodTransfer(port: number, from: string, random: (below: number) => number): Promise<void> {
   const socket = createSocket('udp4').on('error', () => undefined)
-  socket.bind(0, from)
-  await once(socket, 'listening')
-  let transferPort = 0
-  socket.once('message', (_bytes, { port: at }) => (transferPort = at))
-  await until('a transfer begins', () => {
-    if (transferPort === 0) socket.send('\0\x01mutations.test.ts\0octet\0', port, '127.0.0.1')
-    return transferPort !== 0
-  })
-  for (let i = 0; i < PACKETS_PER_TRANSFER; i++) {
-    const packet = mutated(DURING_A_TRANSFER, random)
-    const sent = new Promise<void>((resolve) =>
-      socket.send(packet, transferPort, '127.0.0.1', () => resolve()),
-    )
-    if (i % IN_FLIGHT === 0) await sent
+  try {
+    socket.bind(0, from)
+    await once(socket, 'listening')
+    let transferPort = 0
+    socket.once('message', (_bytes, { port: at }) => (transferPort = at))
+    await until('a transfer begins', () => {
+      if (transferPort === 0) socket.send('\0\x01mutations.test.ts\0octet\0', port, '127.0.0.1')
+      return transferPort !== 0
+    })
+    const send = (packet: Uint8Array): Promise<void> =>
+      new Promise((resolve) => socket.send(packet, transferPort, '127.0.0.1', () => resolve()))
+    for (let i = 0; i < PACKETS_PER_TRANSFER; i++) {
+      const sent = send(mutated(DURING_A_TRANSFER, random))
+      if (i % IN_FLIGHT === 0) await sent
+    }
+    await send(GIVEN_UP)
+  } finally {
+    socket.close()
   }
-  socket.close()
 }
 
 function residentKib(pid: number): number {
