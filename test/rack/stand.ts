@@ -182,8 +182,8 @@ export class Stand {
     }
   }
 
-  /** Runs a shell script inside a guest. */
-  async ssh(ip: string, script: string, timeoutMs = 120_000): Promise<string> {
+  /** Runs a shell script inside a guest as root, by the user that its image's cloud-init makes. */
+  async ssh(ip: string, script: string, timeoutMs = 120_000, user = 'debian'): Promise<string> {
     const options = [
       'StrictHostKeyChecking=no',
       'UserKnownHostsFile=/dev/null',
@@ -192,7 +192,7 @@ export class Stand {
     ]
     const argv = ['netns', 'exec', this.namespace, 'ssh', '-i', join(this.dir, 'key')]
     const flags = options.flatMap((option) => ['-o', option])
-    const result = await runCommand('ip', [...argv, ...flags, `debian@${ip}`, 'sudo', 'bash', '-s'], {
+    const result = await runCommand('ip', [...argv, ...flags, `${user}@${ip}`, 'sudo', 'bash', '-s'], {
       timeoutMs,
       stdin: script,
     })
