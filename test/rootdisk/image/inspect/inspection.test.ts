@@ -18,6 +18,10 @@ import {
 const MISSING = missingTools()
 const SKIP = { skip: MISSING !== '' }
 const MIB = 1 << 20
+/** Thirty disks, each made by a dozen tools and read by sixty: seconds by themselves, minutes beside guests. */
+const LIMIT_MS = 600_000
+
+t.setTimeout(LIMIT_MS)
 
 async function inspect(path: string): Promise<Inspection> {
   const facts = await inspectDisk({ path, sizeBytes: statSync(path).size, scratchDir: join(path, '..') })
